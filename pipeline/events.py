@@ -1,0 +1,152 @@
+"""What a running job says: small typed records in the past tense, one JSON line each."""
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+Stage = Literal["preparing", "loading_model", "loading_data", "training", "evaluating", "saving", "exporting"]
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    time: float = Field(default_factory=time.time, description="Seconds since the epoch, UTC.")
+
+
+class StageStarted(_Event):
+    """The job entered `stage`; `progress` is in 0–1 over the whole job."""
+
+    type: Literal["stage_started"] = "stage_started"
+    stage: Stage
+    progress: float = Field(ge=0, le=1)
+    message: str
+
+
+class ModelLoaded(_Event):
+    """The base model stands in memory, with its adapter."""
+
+    type: Literal["model_loaded"] = "model_loaded"
+    parameters: int
+    trainable_parameters: int
+    device: str
+    precision: str
+    attention: str
+
+
+class RowDropped(BaseModel):
+    """A row that is not trained on: its 1-based number in the file and the reason."""
+
+    row: int
+    reason: str
+
+
+class DataLoaded(_Event):
+    """The rows are tokenised. Token counts are over one epoch of the training split."""
+
+    type: Literal["data_loaded"] = "data_loaded"
+    train_rows: int
+    eval_rows: int
+    tokens: int
+    trained_tokens: int
+    max_length: int
+    truncated_rows: int
+    dropped_rows: int
+    dropped_examples: list[RowDropped] = Field(default_factory=list, description="The first dropped rows.")
+
+
+class StepLogged(_Event):
+    """Values logged at an optimiser step (`loss`, `learning_rate`, `grad_norm`, `tokens_per_second`, …)."""
+
+    type: Literal["step_logged"] = "step_logged"
+    step: int
+    total_steps: int
+    epoch: float
+    metrics: dict[str, float]
+
+
+class EvaluationFinished(_Event):
+    """The held-out rows were scored after `step`."""
+
+    type: Literal["evaluation_finished"] = "evaluation_finished"
+    step: int
+    metrics: dict[str, float]
+
+
+class CheckpointSaved(_Event):
+    """A complete checkpoint stands at `path`, relative to the run folder."""
+
+    type: Literal["checkpoint_saved"] = "checkpoint_saved"
+    step: int
+    path: str
+
+
+class ArtifactSaved(_Event):
+    """A result stands at `path`, relative to the run folder."""
+
+    type: Literal["artifact_saved"] = "artifact_saved"
+    kind: Literal["adapter", "model", "merged"]
+    path: str
+    size_bytes: int
+
+
+class WarningRaised(_Event):
+    """Something the user should know; the job goes on."""
+
+    type: Literal["warning_raised"] = "warning_raised"
+    code: str
+    message: str
+
+
+class JobCompleted(_Event):
+    """The job ended well; the manifest was written before this line."""
+
+    type: Literal["job_completed"] = "job_completed"
+    stopped_early: bool = False
+    metrics: dict[str, float]
+
+
+class JobFailed(_Event):
+    """The job ended badly."""
+
+    type: Literal["job_failed"] = "job_failed"
+    code: str
+    message: str
+
+
+Event = Annotated[
+    StageStarted
+    | ModelLoaded
+    | DataLoaded
+    | StepLogged
+    | EvaluationFinished
+    | CheckpointSaved
+    | ArtifactSaved
+    | WarningRaised
+    | JobCompleted
+    | JobFailed,
+    Field(discriminator="type"),
+]
+_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+def append_event(path: Path, event: Event) -> None:
+    """Append `event` to the file at `path` as one line in one write, so that a reader never sees half of it mixed."""
+    line = event.model_dump_json() + "\n"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        os.write(descriptor, line.encode())
+    finally:
+        os.close(descriptor)
+
+
+def read_events(path: Path, offset: int = 0) -> tuple[list[Event], int]:
+    """The events in the complete lines after byte `offset`, and the offset to continue from."""
+    if not path.exists():
+        return [], offset
+    with path.open("rb") as file:
+        file.seek(offset)
+        data = file.read()
+    complete = data[: data.rfind(b"\n") + 1]
+    return [_EVENT.validate_json(line) for line in complete.splitlines()], offset + len(complete)

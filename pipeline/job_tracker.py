@@ -1,0 +1,79 @@
+"""JobTracker: turns the stages, values and failures of a running job into events."""
+
+import logging
+import traceback
+from collections.abc import Callable
+from types import TracebackType
+from typing import Literal, Self
+
+from pipeline.errors import UserError
+from pipeline.events import ArtifactSaved, Event, JobCompleted, JobFailed, Stage, StageStarted, WarningRaised
+from pipeline.run_dir import Manifest, ManifestArtifact, RunDir
+
+logger = logging.getLogger(__name__)
+
+Listener = Callable[[Event], None]
+
+STAGE_PROGRESS: dict[Stage, float] = {
+    "preparing": 0.0,
+    "loading_model": 0.1,
+    "loading_data": 0.3,
+    "training": 0.4,
+    "evaluating": 0.9,
+    "saving": 0.9,
+    "exporting": 0.95,
+}
+
+
+class JobTracker:
+    """Context manager around one run: records every event, and a failure if the body raises.
+
+    `listener` is told of each event after it is on disk (the command line draws its progress bar with it).
+    """
+
+    def __init__(self, run_dir: RunDir, listener: Listener | None = None) -> None:
+        self.run_dir = run_dir
+        self.listener = listener
+        self.artifacts: list[ManifestArtifact] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Literal[False]:
+        if isinstance(error, UserError):
+            self.record(JobFailed(code=error.code, message=str(error)))
+        elif isinstance(error, Exception):
+            logger.error("%s", "".join(traceback.format_exception(error)))
+            self.record(JobFailed(code="unexpected_error", message=f"{type(error).__name__}: {error}"))
+        return False
+
+    def record(self, event: Event) -> None:
+        """Append one event to the run's file."""
+        self.run_dir.append(event)
+        if self.listener:
+            self.listener(event)
+
+    def stage(self, stage: Stage, message: str) -> None:
+        """Say that `stage` begins."""
+        logger.info("%s", message)
+        self.record(StageStarted(stage=stage, progress=STAGE_PROGRESS[stage], message=message))
+
+    def warn(self, code: str, message: str) -> None:
+        """Say something the user should know."""
+        logger.warning("%s", message)
+        self.record(WarningRaised(code=code, message=message))
+
+    def artifact(self, kind: Literal["adapter", "model", "merged"]) -> None:
+        """Say that the result of this kind is complete on disk."""
+        described = self.run_dir.describe_artifact(kind)
+        self.artifacts.append(described)
+        self.record(ArtifactSaved(kind=kind, path=described.path, size_bytes=described.size_bytes))
+
+    def complete(self, metrics: dict[str, float], *, stopped_early: bool, versions: dict[str, str]) -> None:
+        """Write the manifest, then say that the job is done."""
+        self.run_dir.write_manifest(
+            Manifest(stopped_early=stopped_early, metrics=metrics, artifacts=self.artifacts, versions=versions)
+        )
+        self.record(JobCompleted(stopped_early=stopped_early, metrics=metrics))
