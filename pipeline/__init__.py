@@ -1,1 +1,1 @@
-"""The training program: reads one config document, works, appends events, writes a manifest. Importing it loads nothing."""
+"""The training program: reads one job document, works, appends events, writes a manifest last."""

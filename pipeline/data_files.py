@@ -65,7 +65,8 @@ def _read_csv(path: Path) -> Iterator[tuple[int, Row]]:
             for number, row in enumerate(reader, start=1):
                 if None in row:
                     raise DataProblem(
-                        f"Row {number} of {path.name} has more cells than the header. Put quotes around cells that hold commas."
+                        f"Row {number} of {path.name} has more cells than the header. "
+                        "Put quotes around cells that hold commas."
                     )
                 yield number, dict(row)
         except csv.Error as error:
@@ -86,6 +87,7 @@ def _parse_json(text: str, *, where: str) -> Any:
 def _as_row(number: int, value: Any, path: Path) -> Row:
     if not isinstance(value, dict):
         raise DataProblem(
-            f'Row {number} of {path.name} is a {type(value).__name__}, not an object. Write it as {{"prompt": …, "completion": …}}.'
+            f"Row {number} of {path.name} is a {type(value).__name__}, not an object. "
+            'Write it as {"prompt": …, "completion": …}.'
         )
     return value

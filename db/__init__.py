@@ -1,0 +1,1 @@
+"""What is stored: jobs, their history and values, results, data sets, drafts and activity."""

@@ -1,0 +1,199 @@
+"""Jobs: create, find, claim, change state, and record what a running job reported."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import Any
+
+from sqlalchemy import func, or_
+from sqlmodel import Session, col, select
+
+from db import activity
+from db.columns import utc_now
+from db.models import Artifact, Job, JobTransition, Metric
+from db.states import LIVE, JobState, check_transition
+from pipeline.config import JobConfig
+from pipeline.errors import UserError
+from pipeline.events import (
+    ArtifactSaved,
+    CheckpointSaved,
+    DataLoaded,
+    EvaluationFinished,
+    Event,
+    JobCompleted,
+    JobFailed,
+    ModelLoaded,
+    StageStarted,
+    StepLogged,
+    WarningRaised,
+)
+from pipeline.job_tracker import STAGE_PROGRESS
+
+_SLUG_HASH_LENGTH = 8
+
+
+class NotFound(UserError):
+    """There is no such record, or it belongs to somebody else."""
+
+    code = "not_found"
+
+
+def create_job(session: Session, config: JobConfig, *, owner: str) -> Job:
+    """A new queued job with a readable unique `job_id`: training_<dataset>_<model>_<hash>."""
+    document = config.model_dump_json()
+    digest = hashlib.sha256(document.encode()).hexdigest()
+    base = f"training_{_slug(config.dataset.path)}_{_slug(config.model.base_model)}_{digest[:_SLUG_HASH_LENGTH]}"
+    same = session.exec(select(func.count()).select_from(Job).where(Job.config_hash == digest)).one()
+    job = Job(
+        job_id=base if same == 0 else f"{base}-{same + 1}",
+        name=config.name,
+        owner=owner,
+        config=config,
+        config_hash=digest,
+    )
+    session.add(job)
+    session.flush()
+    session.add(JobTransition(job=job.id, source="", target=JobState.QUEUED, reason="submitted"))
+    activity.record(session, job, "job_created", f"{job.name} is queued", "", status="info")
+    return job
+
+
+def get_job(session: Session, identifier: str) -> Job:
+    """The job with this UUID or readable id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    job = session.exec(select(Job).where(or_(col(Job.id) == identifier, col(Job.job_id) == identifier))).first()
+    if job is None:
+        raise NotFound(f"There is no run with the id {identifier!r}. The list of runs shows those there are.")
+    return job
+
+
+def list_jobs(session: Session, *, owner: str, limit: int = 100, offset: int = 0) -> tuple[Sequence[Job], int]:
+    """Jobs of `owner`, the newest first, and how many there are in all."""
+    total = session.exec(select(func.count()).select_from(Job).where(Job.owner == owner)).one()
+    query = select(Job).where(Job.owner == owner).order_by(col(Job.created_at).desc(), col(Job.id))
+    return session.exec(query.offset(offset).limit(limit)).all(), total
+
+
+def live_jobs(session: Session) -> Sequence[Job]:
+    """Jobs that may have a process."""
+    return session.exec(select(Job).where(col(Job.state).in_(LIVE))).all()
+
+
+def claim_next(session: Session) -> Job | None:
+    """The queued job whose turn it is, moved to `starting`, or None. Call inside a write transaction."""
+    query = select(Job).where(Job.state == JobState.QUEUED).order_by(col(Job.priority).desc(), col(Job.queued_at))
+    job = session.exec(query.limit(1).with_for_update(skip_locked=True)).first()
+    if job is not None:
+        transition(session, job, JobState.STARTING, reason="its turn in the queue")
+        job.attempt += 1
+        job.started_at = utc_now()
+    return job
+
+
+def transition(session: Session, job: Job, target: JobState, *, reason: str) -> None:
+    """Move `job` to `target` and write the change down. The only writer of a job's state.
+
+    Raises:
+        InvalidTransition: `target` may not follow the present state.
+    """
+    source = JobState(job.state)
+    check_transition(job.job_id, source, target)
+    job.state = target
+    now = utc_now()
+    if target in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED, JobState.INTERRUPTED):
+        job.finished_at = now
+    if target is JobState.STOPPING:
+        job.stopping_at = now
+    job.revision += 1
+    session.add(JobTransition(job=job.id, source=source, target=target, reason=reason))
+    session.add(job)
+    activity.record_transition(session, job, target)
+
+
+def fail_job(session: Session, job: Job, target: JobState, *, code: str, message: str) -> None:
+    """End `job` as failed or interrupted, with the cause."""
+    job.error_code, job.error_message = code, message
+    transition(session, job, target, reason=message)
+
+
+def apply_events(session: Session, job: Job, events: Sequence[Event], *, offset: int) -> None:
+    """Record what `job` reported and the byte offset read up to, to be committed together: each event counts once."""
+    for event in events:
+        _apply(session, job, event)
+    job.events_offset = offset
+    job.heartbeat_at = utc_now()
+    job.revision += 1
+    session.add(job)
+
+
+def _apply(session: Session, job: Job, event: Event) -> None:
+    if job.state == JobState.STARTING:
+        transition(session, job, JobState.RUNNING, reason="the process reported")
+    match event:
+        case StageStarted():
+            job.stage, job.message, job.progress = event.stage, event.message, max(job.progress, event.progress)
+        case StepLogged():
+            job.step, job.total_steps, job.epoch = event.step, event.total_steps, event.epoch
+            job.latest = {**job.latest, **event.metrics}
+            job.progress = _training_progress(event.step, event.total_steps)
+            _add_metrics(session, job, event.step, event.metrics)
+        case EvaluationFinished():
+            job.latest = {**job.latest, **event.metrics}
+            _add_metrics(session, job, event.step, event.metrics)
+        case ModelLoaded() | DataLoaded():
+            job.facts = {**job.facts, **event.model_dump(mode="json", exclude={"time", "type"})}
+        case CheckpointSaved():
+            steps = [*job.facts.get("checkpoints", []), event.step]
+            job.facts = {**job.facts, "checkpoints": steps}
+        case ArtifactSaved():
+            session.add(Artifact(job=job.id, kind=event.kind, path=event.path, size_bytes=event.size_bytes))
+        case WarningRaised():
+            warnings = [*job.facts.get("warnings", []), {"code": event.code, "message": event.message}]
+            job.facts = {**job.facts, "warnings": warnings}
+        case JobCompleted():
+            job.stopped_early, job.progress, job.message = event.stopped_early, 1.0, "Done"
+            job.latest = {**job.latest, **event.metrics}
+        case JobFailed():
+            job.error_code, job.error_message = event.code, event.message
+
+
+def _training_progress(step: int, total_steps: int) -> float:
+    start, end = STAGE_PROGRESS["training"], STAGE_PROGRESS["saving"]
+    return start + (end - start) * min(1.0, step / total_steps if total_steps else 0.0)
+
+
+def _add_metrics(session: Session, job: Job, step: int, metrics: dict[str, float]) -> None:
+    for name, value in metrics.items():
+        session.add(Metric(job=job.id, step=step, name=name, value=value))
+
+
+def metrics_since(session: Session, job: Job, *, since: int = 0, limit: int = 20_000) -> Sequence[Metric]:
+    """Values with a row id above `since`, in the order they were logged."""
+    query = select(Metric).where(Metric.job == job.id, col(Metric.id) > since).order_by(col(Metric.id))
+    return session.exec(query.limit(limit)).all()
+
+
+def artifacts_of(session: Session, job: Job) -> Sequence[Artifact]:
+    """Results of `job`, the first saved first."""
+    return session.exec(select(Artifact).where(Artifact.job == job.id).order_by(col(Artifact.created_at))).all()
+
+
+def transitions_of(session: Session, job: Job) -> list[dict[str, Any]]:
+    """The job's history of states."""
+    query = select(JobTransition).where(JobTransition.job == job.id).order_by(col(JobTransition.id))
+    return [
+        {"from": row.source, "to": row.target, "reason": row.reason, "at": row.created_at}
+        for row in session.exec(query)
+    ]
+
+
+def _slug(path: str) -> str:
+    parts = PurePath(path.replace("\\", "/")).parts
+    name = parts[-1].rsplit(".", 1)[0] if parts else ""
+    if name in ("train", "data") and len(parts) > 1:
+        name = parts[-2]
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-.")[:40] or "unnamed"
