@@ -1,7 +1,6 @@
 """JobTracker: turns the stages, values and failures of a running job into events."""
 
 import logging
-import traceback
 from collections.abc import Callable
 from types import TracebackType
 from typing import Literal, Self
@@ -45,7 +44,6 @@ class JobTracker:
         if isinstance(error, UserError):
             self.record(JobFailed(code=error.code, message=str(error)))
         elif isinstance(error, Exception):
-            logger.error("%s", "".join(traceback.format_exception(error)))
             self.record(JobFailed(code="unexpected_error", message=f"{type(error).__name__}: {error}"))
         return False
 
@@ -55,10 +53,11 @@ class JobTracker:
         if self.listener:
             self.listener(event)
 
-    def stage(self, stage: Stage, message: str) -> None:
-        """Say that `stage` begins."""
+    def stage(self, stage: Stage, message: str, *, progress: float | None = None) -> None:
+        """Say that `stage` begins, or what it does now at a `progress` past its beginning."""
         logger.info("%s", message)
-        self.record(StageStarted(stage=stage, progress=STAGE_PROGRESS[stage], message=message))
+        reached = STAGE_PROGRESS[stage] if progress is None else progress
+        self.record(StageStarted(stage=stage, progress=reached, message=message))
 
     def warn(self, code: str, message: str) -> None:
         """Say something the user should know."""

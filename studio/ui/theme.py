@@ -30,8 +30,8 @@ def build_theme() -> gr.themes.Base:
     )
     theme.name = "lapidary"
     variables = _surfaces() | _text() | _fields() | _choices() | _buttons()
-    # A dark value left unset would keep Base's own; ``None`` makes it follow the light one.
-    dark = {f"{name}_dark": None for name in variables if hasattr(theme, f"{name}_dark")}
+    # The tokens change with the theme by themselves, so both of Gradio's values are the same reference.
+    dark = {f"{name}_dark": value for name, value in variables.items() if f"{name}_dark" in vars(theme)}
     return theme.set(**variables, **dark)
 
 

@@ -69,7 +69,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("owner", sa.String(), nullable=False),
-        sa.Column("config", db.columns.PydanticJSON(), nullable=False),
+        sa.Column("config", sa.JSON(), nullable=False),
         sa.Column("config_hash", sa.String(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("stage", sa.String(), nullable=False),

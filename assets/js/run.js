@@ -1,0 +1,142 @@
+// One run's page: where it stands, its curves, its log, its results.
+
+import { poll, post, request } from "./api.js";
+import { h, replace } from "./dom.js";
+import { ago, bytes, count, duration, elapsed, number } from "./format.js";
+import { ENDED, badge, callout, empty, header, link, progress, troubleBox } from "./parts.js";
+
+const LIVE_MS = 1000;
+const ENDED_MS = 10000;
+const CHARTS = [
+  { title: "Loss", yLabel: "nats per token", series: [{ name: "loss", label: "Training" }, { name: "eval_loss", label: "Held-out rows", markers: true }] },
+  { title: "Learning rate", smoothing: 0, series: [{ name: "learning_rate", label: "Learning rate" }] },
+  { title: "Gradient norm", series: [{ name: "grad_norm", label: "Gradient norm" }] },
+  { title: "Speed", unit: "tokens/s", series: [{ name: "tokens_per_second", label: "Real tokens per second" }] },
+];
+
+export function run(root) {
+  const id = new URLSearchParams(location.search).get("job");
+  if (!id) return replace(root, empty("No run chosen", "The list shows all runs.", link("Runs", "/runs", "lap-button--primary")));
+  const state = { revision: 0, since: 0, log: -1, page: null };
+  const trouble = troubleBox(root);
+  const again = poll(async () => {
+    const query = `revision=${state.revision}&since=${state.since}&log=${state.log}`;
+    let body;
+    try {
+      body = await request(`/api/jobs/${encodeURIComponent(id)}/live?${query}`);
+    } catch (error) {
+      if (state.page || !/no run/i.test(error.message)) throw error;
+      replace(root, empty("There is no such run", error.message, link("Runs", "/runs", "lap-button--primary")));
+      return 0;
+    }
+    if (body) {
+      state.page ??= build(root, body.job, () => again());
+      state.page.show(body);
+      Object.assign(state, { revision: body.job.revision, since: body.since, log: body.log_offset, ended: ENDED.has(body.job.state) });
+    }
+    return state.ended ? ENDED_MS : LIVE_MS;
+  }, trouble);
+}
+
+function build(root, job, refresh) {
+  const place = (attributes = {}) => h("div", attributes);
+  const slots = { head: place(), status: place(), stats: place(), results: place() };
+  const announcer = h("p", { class: "lap-sr", role: "status", "aria-live": "polite" });
+  const chartGrid = h("div", { class: "lap-grid", style: "--lap-grid-min: 420px" });
+  const log = h("pre", { class: "lap-log", tabindex: "0", "aria-label": "Log" });
+  const dialog = cancelDialog(job, refresh);
+  replace(
+    root, slots.head, announcer, slots.status, slots.stats, chartGrid,
+    h("section", { class: "lap-section" }, h("h2", {}, "Results"), slots.results),
+    h("section", { class: "lap-section" }, h("h2", {}, "Log"), log),
+    dialog,
+  );
+  const charts = CHARTS.map((options) => {
+    const card = h("div", { class: "lap-card" });
+    chartGrid.append(card);
+    return { options, chart: window.LapidaryChart.create(card, options) };
+  });
+  const show = (body) => {
+    drawHead(slots, body.job, dialog);
+    drawResults(slots.results, body);
+    for (const { options, chart } of charts) {
+      const part = Object.fromEntries(options.series.filter(({ name }) => body.series[name]).map(({ name }) => [name, body.series[name]]));
+      if (Object.keys(part).length) chart.append(part);
+      const saved = body.job.facts.checkpoints || [];
+      if (options.title === "Loss") chart.setMarkers(saved.map((step) => ({ step, label: "Checkpoint" })));
+    }
+    if (body.log) appendLog(log, body.log);
+    const told = `${body.job.state}, ${Math.floor(body.job.progress * 10) * 10} %`;
+    if (announcer.textContent !== told) announcer.textContent = told;
+  };
+  return { show };
+}
+
+function drawHead(slots, job, dialog) {
+  const clone = link("Change and run again", `/new?clone=${encodeURIComponent(job.job_id)}`);
+  const actions = ENDED.has(job.state)
+    ? [clone, job.state === "completed" ? link("Try it in the playground", `/playground?job=${encodeURIComponent(job.job_id)}`, "lap-button--primary") : null]
+    : [h("button", { class: "lap-button lap-button--danger", type: "button", disabled: job.state === "stopping", onclick: () => dialog.showModal() }, job.state === "stopping" ? "Stopping…" : "Stop…")];
+  replace(slots.head, header(job.name, null, ...actions.filter(Boolean)), h("p", { class: "lap-meta" }, badge(job), ` ${job.base_model_name} · started `, ago(job.started_at) || "not yet"));
+  const warnings = (job.facts.warnings || []).map((warning) => callout("warning", "Note", warning.message));
+  replace(
+    slots.status,
+    job.error && job.state !== "completed" ? callout("error", job.state === "interrupted" ? "The run was interrupted" : "The run failed", job.error.message, clone.cloneNode(true)) : null,
+    ...warnings,
+    ENDED.has(job.state) ? null : h("div", { class: "lap-card" }, progress(job), h("p", {}, job.message || "Waiting for its turn in the queue")),
+  );
+  const facts = job.facts;
+  const share = facts.trainable_parameters ? `${((100 * facts.trainable_parameters) / facts.parameters).toFixed(1)} % of ${count(facts.parameters)}` : "–";
+  const tiles = [
+    ["Step", `${count(job.step)} / ${count(job.total_steps)}`],
+    ["Loss", number(job.latest.loss)],
+    ["Held-out loss", number(job.latest.eval_loss)],
+    [ENDED.has(job.state) ? "Took" : "Left", ENDED.has(job.state) ? elapsed(job) : duration(job.eta_seconds)],
+    ["Speed", job.latest.tokens_per_second ? `${count(job.latest.tokens_per_second)} tokens/s` : "–"],
+    ["Rows", facts.train_rows ? `${count(facts.train_rows)} + ${count(facts.eval_rows)} held out` : "–"],
+    ["Trained weights", share],
+  ];
+  replace(slots.stats, h("dl", { class: "lap-stats" }, tiles.map(([name, value]) => h("div", { class: "lap-stat" }, h("dt", {}, name), h("dd", { class: "lap-num" }, value)))));
+}
+
+function drawResults(slot, { job, artifacts }) {
+  if (!artifacts.length) return replace(slot, h("p", { class: "lap-meta" }, ENDED.has(job.state) ? "This run left nothing to download." : "The adapter appears here when training is done."));
+  const rows = artifacts.map((artifact) =>
+    h("li", { class: "lap-cluster" }, h("a", { class: "lap-button", href: artifact.url, download: true }, `Download ${artifact.kind}`), h("span", { class: "lap-meta" }, `zip, ${bytes(artifact.size_bytes)}`)),
+  );
+  replace(slot, h("ul", { class: "lap-plain" }, rows));
+}
+
+function appendLog(log, text) {
+  const following = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+  log.append(document.createTextNode(text.replace(/[^\n]*\r(?!\n)/g, "")));
+  if (following) log.scrollTop = log.scrollHeight;
+}
+
+function cancelDialog(job, refresh) {
+  const path = `/api/jobs/${encodeURIComponent(job.job_id)}/cancel`;
+  const failure = h("div", {});
+  const act = (keep) => async () => {
+    try {
+      await post(`${path}?keep=${keep}`);
+      dialog.close();
+      refresh();
+    } catch (error) {
+      replace(failure, callout("error", "Not stopped", error.message));
+    }
+  };
+  const dialog = h(
+    "dialog",
+    { class: "lap-dialog", "aria-labelledby": "stop-title" },
+    h("div", { class: "lap-dialog__header" }, h("h2", { id: "stop-title" }, "Stop this run?")),
+    h("div", { class: "lap-dialog__body" }, failure, h("p", {}, "Keep what it has learned so far, or discard it. Either way the machine is freed.")),
+    h(
+      "div",
+      { class: "lap-dialog__footer" },
+      h("button", { class: "lap-button", type: "button", onclick: () => dialog.close() }, "Go on training"),
+      h("button", { class: "lap-button lap-button--danger", type: "button", onclick: act(false) }, "Stop and discard"),
+      h("button", { class: "lap-button lap-button--primary", type: "button", onclick: act(true) }, "Stop and keep"),
+    ),
+  );
+  return dialog;
+}

@@ -1,0 +1,156 @@
+"""Turns a conversation into token ids and a mask of the tokens that the assistant wrote."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2.exceptions import TemplateError
+from transformers import PreTrainedTokenizerBase
+from transformers.utils.chat_template_utils import render_jinja_template
+from trl.chat_template_utils import get_training_chat_template, has_generation_markers
+
+from pipeline.data_formats import Message
+from pipeline.errors import ModelUnavailable
+
+Span = tuple[int, int]
+_PROBE = "Lapidary probe"
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A conversation as the model reads it, and the character spans that the assistant wrote, end of turn included."""
+
+    text: str
+    spans: list[Span]
+
+
+class UnusableConversation(Exception):
+    """The template cannot render this conversation; the text says why."""
+
+
+class ChatTemplate:
+    """The tokenizer's chat template, able to tell the assistant's part from the rest.
+
+    Three ways, the first that works: TRL's training variant of a template it knows; the generation marks that the
+    template itself carries; the difference between the rendered conversation before and after each answer.
+
+    Raises:
+        ModelUnavailable: there is no template, or none of the ways finds the answer in it.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        if tokenizer.chat_template is None:
+            raise ModelUnavailable(
+                "The base model has no chat template, so it does not know conversations. Choose an instruction-tuned "
+                "model (its name often ends in -it or -Instruct), or give the rows as plain text."
+            )
+        if not tokenizer.is_fast:
+            raise ModelUnavailable(
+                "The base model's tokenizer does not tell which characters a token covers. Choose a model with a fast "
+                "tokenizer (a tokenizer.json file), or give the rows as plain text."
+            )
+        self.tokenizer = tokenizer
+        self.folds_system = not self._shows_system()
+        self.render = self._choose_renderer()
+
+    def prompt(self, messages: Sequence[Message]) -> str:
+        """The conversation as the model reads it, up to where its answer begins."""
+        return self._text(self._fold(messages), add_generation_prompt=True)
+
+    def end_of_turn_ids(self) -> set[int]:
+        """Ids of the special tokens that the template writes after an answer; at each of them generation is over."""
+        rendered = self.render([Message("user", "?"), Message("assistant", _PROBE)])
+        answer = rendered.text[slice(*rendered.spans[-1])]
+        tail = answer[answer.index(_PROBE) + len(_PROBE) :]
+        special = set(self.tokenizer.all_special_ids) | set(self.tokenizer.added_tokens_decoder)
+        return special.intersection(self.tokenizer(tail, add_special_tokens=False)["input_ids"])
+
+    def _choose_renderer(self) -> Callable[[Sequence[Message]], Rendered]:
+        marked = self._marked_template()
+        candidates: list[Callable[[Sequence[Message]], Rendered]] = [self._render_by_prefixes]
+        if marked is not None:
+            candidates.insert(0, lambda messages: self._render_by_marks(messages, marked))
+        problem = ""
+        for render in candidates:
+            try:
+                if self._finds_whole_answers(render):
+                    return render
+            except UnusableConversation as error:
+                problem = f" It says: {error}."
+        raise ModelUnavailable(
+            "The base model's chat template does not let the assistant's answers be told from the rest."
+            f"{problem} Put {{% generation %}} and {{% endgeneration %}} around the answer and its end of turn in "
+            "chat_template.jinja."
+        )
+
+    def _marked_template(self) -> str | None:
+        try:
+            known = get_training_chat_template(self.tokenizer)
+        except (ValueError, TemplateError):
+            known = None
+        if known is not None:
+            return known
+        own = self.tokenizer.chat_template
+        return own if isinstance(own, str) and has_generation_markers(own) else None
+
+    def _finds_whole_answers(self, render: Callable[[Sequence[Message]], Rendered]) -> bool:
+        """Whether both answers of a probe are found with something after them (the end of the turn), and no more."""
+        turns = [Message("user", "One?"), Message("assistant", "Two."), Message("user", "3?"), Message("assistant", "Four.")]
+        rendered = render(turns)
+        found = [rendered.text[start:end] for start, end in rendered.spans]
+        wholes = [text.strip().startswith(a) and text.strip() != a for text, a in zip(found, ("Two.", "Four."), strict=False)]
+        return len(found) == 2 and all(wholes) and "?" not in "".join(found)
+
+    def _render_by_marks(self, messages: Sequence[Message], template: str) -> Rendered:
+        texts, spans = self._apply(self._fold(messages), template=template, return_assistant_tokens_mask=True)
+        return Rendered(texts[0], [(start, end) for start, end in spans[0] if end > start])
+
+    def _render_by_prefixes(self, messages: Sequence[Message]) -> Rendered:
+        """Each answer is what appears when it is added to the conversation so far with its generation prompt."""
+        turns = self._fold(messages)
+        whole = self._text(turns)
+        spans = []
+        for index, turn in enumerate(turns):
+            if turn["role"] != "assistant":
+                continue
+            before, after = self._text(turns[:index], add_generation_prompt=True), self._text(turns[: index + 1])
+            if not after.startswith(before) or not whole.startswith(after):
+                raise UnusableConversation("the template changes earlier turns when later ones are added")
+            spans.append((len(before), len(after)))
+        return Rendered(whole, spans)
+
+    def _fold(self, messages: Sequence[Message]) -> list[dict[str, str]]:
+        turns = [{"role": message.role, "content": message.content} for message in messages]
+        if not self.folds_system or turns[0]["role"] != "system":
+            return turns
+        system, first, *rest = turns
+        return [{"role": first["role"], "content": f"{system['content']}\n\n{first['content']}"}, *rest]
+
+    def _shows_system(self) -> bool:
+        """Whether the template takes a system turn; some refuse it and some drop it in silence."""
+        turns = [{"role": "system", "content": _PROBE}, {"role": "user", "content": "?"}]
+        try:
+            return _PROBE in self._text(turns)
+        except UnusableConversation:
+            return False
+
+    def _text(self, turns: list[dict[str, str]], *, add_generation_prompt: bool = False) -> str:
+        texts, _ = self._apply(turns, add_generation_prompt=add_generation_prompt)
+        return texts[0]
+
+    def _apply(self, turns: list[dict[str, str]], *, template: str | None = None, **options: Any) -> tuple[Any, Any]:
+        chosen = self.tokenizer.get_chat_template(template)
+        try:
+            return render_jinja_template([turns], chat_template=chosen, **self.tokenizer.special_tokens_map, **options)
+        except (TemplateError, TypeError, ValueError) as error:
+            raise UnusableConversation(str(error)) from error
+
+
+def mask_tokens(offsets: Sequence[Span], spans: Sequence[Span]) -> list[bool]:
+    """For each token, by its character offsets in the text, whether any of its characters lies in one of the spans."""
+    mask, remaining = [], sorted(spans)
+    for start, end in offsets:
+        while remaining and remaining[0][1] <= start:
+            remaining.pop(0)
+        mask.append(bool(remaining) and end > start and end > remaining[0][0])
+    return mask

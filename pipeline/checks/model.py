@@ -1,0 +1,70 @@
+"""Checks of the base model."""
+
+import re
+from pathlib import Path
+
+from pipeline.checks.facts import Facts
+from pipeline.checks.finding import Finding, Fix
+from pipeline.config import JobConfig
+from pipeline.errors import DataProblem
+
+_HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
+
+
+def check_base_model(config: JobConfig, facts: Facts) -> list[Finding]:
+    """The folder holds a model with weights and a chat template; a Hub id looks like one."""
+    name, field = config.model.base_model, "model.base_model"
+    if facts.model is None:
+        if Path(name).is_absolute() or name.startswith((".", "~")):
+            return [
+                _error("model_not_found", field, f"{name} holds no config.json. Choose the folder of a saved model.")
+            ]
+        if not _HUB_ID.match(name):
+            return [
+                _error(
+                    "model_unknown",
+                    field,
+                    f"{name!r} is neither a folder here nor a Hub id. A Hub id looks like google/gemma-3-1b-it.",
+                )
+            ]
+        if name not in facts.cached_models:
+            message = f"{name} is not on this machine yet; it is downloaded from the Hub when the run starts."
+            return [Finding(code="model_download", severity="info", field=field, message=message)]
+        return []
+    if facts.model.weights_bytes == 0:
+        return [
+            _error(
+                "model_without_weights", field, f"{name} has no .safetensors files. Choose a folder with the weights."
+            )
+        ]
+    conversation = not isinstance(facts.data, DataProblem) and facts.data.format != "text"
+    if conversation and not facts.model.has_chat_template:
+        return [
+            _error(
+                "no_chat_template",
+                field,
+                f"{name} has no chat template, so conversations cannot be rendered. Choose its instruction-tuned variant.",
+            )
+        ]
+    return []
+
+
+def check_precision(config: JobConfig, facts: Facts) -> list[Finding]:
+    """Gemma's activations exceed what fp16 can hold (65 504)."""
+    model_type = "" if facts.model is None else str(facts.model.config["model_type"])
+    is_gemma = "gemma" in model_type or "gemma" in config.model.base_model.lower()
+    if config.model.precision == "fp16" and is_gemma:
+        return [
+            Finding(
+                code="fp16_overflow",
+                severity="error",
+                field="model.precision",
+                message="Gemma's activations overflow in fp16 and the loss becomes NaN. Use bf16, or fp32 without bf16.",
+                fixes=(Fix(label="Use auto", patch={"model.precision": "auto"}),),
+            )
+        ]
+    return []
+
+
+def _error(code: str, field: str, message: str) -> Finding:
+    return Finding(code=code, severity="error", field=field, message=message)

@@ -1,0 +1,126 @@
+"""The commands of `python -m pipeline`: train, run, schema, workbench."""
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.config import FineTuneJobConfig
+from pipeline.config_flags import add_config_flags, document_with_flags
+from pipeline.errors import InvalidConfig, Problem, UserError
+from pipeline.job_tracker import JobTracker, Listener
+from pipeline.progress_bar import ProgressBar
+from pipeline.run_dir import RunDir
+from pipeline.validation import parse_job_config
+
+EXIT_FAILED = 1
+EXIT_BAD_VALUES = 2
+# Arguments that are no part of the job document.
+OWN_ARGUMENTS = ("command", "config", "output_dir", "run_dir")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command and return the exit status: 0 done, 1 failed, 2 bad values."""
+    parsed = _parser().parse_args(arguments)
+    match parsed.command:
+        case "schema":
+            sys.stdout.write(json.dumps(FineTuneJobConfig.model_json_schema(), indent=2) + "\n")
+            return 0
+        case "train":
+            return _train(parsed)
+        case "run":
+            _log_to_stderr(logging.INFO)
+            # A bar redrawn a hundred times is no help in a log file.
+            os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+            return _run(RunDir(parsed.run_dir.resolve()), listener=None)
+        case _:
+            from pipeline.workbench import serve
+
+            return serve()
+
+
+def _train(parsed: argparse.Namespace) -> int:
+    given = {name: value for name, value in vars(parsed).items() if name not in OWN_ARGUMENTS}
+    try:
+        config = parse_job_config(document_with_flags(_read_yaml(parsed.config), given))
+    except InvalidConfig as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_BAD_VALUES
+    run_dir = RunDir((_default_folder(config.name) if parsed.output_dir is None else parsed.output_dir).resolve())
+    run_dir.create(config)
+    _log_to_stderr(logging.WARNING)
+    with ProgressBar() as bar:
+        status = _run(run_dir, listener=bar.show)
+    if status == 0:
+        kind = "adapter" if config.tuning.kind == "lora" else "model"
+        sys.stderr.write(f"The {kind} is in {run_dir.artifact(kind)}\n")
+    return status
+
+
+def _run(run_dir: RunDir, *, listener: Listener | None) -> int:
+    _prepare_environment()
+    try:
+        with JobTracker(run_dir, listener) as tracker:
+            config = run_dir.read_config()
+            from pipeline.fine_tune_job import FineTuneJob
+
+            FineTuneJob(config, run_dir, tracker).run()
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_FAILED
+    return 0
+
+
+def _prepare_environment() -> None:
+    """Settings that libraries read when they are imported."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    # Tokenising is done before the first worker process could fork.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+
+
+def _read_yaml(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidConfig([Problem("", f"{path} cannot be read: {error.strerror}.")]) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidConfig([Problem("", f"{path} is not YAML: {error}")]) from error
+    if not isinstance(document, dict):
+        raise InvalidConfig([Problem("", f"{path} holds no settings. Write them as `section:` and `  field: value`.")])
+    return document
+
+
+def _default_folder(name: str) -> Path:
+    home = Path(os.environ.get("LAPIDARY_HOME", "~/.lapidary")).expanduser()
+    return home / "runs" / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _log_to_stderr(level: int) -> None:
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pipeline", allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True)
+    train = commands.add_parser(
+        "train", help="fine-tune a model from a YAML file, flags, or both", allow_abbrev=False
+    )
+    train.add_argument("--config", type=Path, help="YAML file with the job document; flags override it")
+    train.add_argument(
+        "--output-dir", type=Path, help="run folder [default: $LAPIDARY_HOME/runs/NAME-TIME, LAPIDARY_HOME is ~/.lapidary]"
+    )
+    add_config_flags(train)
+    run = commands.add_parser("run", help="work off the config.json of a run folder", allow_abbrev=False)
+    run.add_argument("run_dir", type=Path, help="the run folder")
+    commands.add_parser("schema", help="print the JSON schema of the job document")
+    commands.add_parser("workbench", help="answer generation requests, one JSON object a line")
+    return parser

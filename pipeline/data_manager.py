@@ -1,0 +1,143 @@
+"""DataManager: turns the rows of a data set into token ids and labels, and holds out the evaluation rows."""
+
+import math
+import random
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerBase
+
+from pipeline.config import FineTuneJobConfig
+from pipeline.data_formats import Example, read_examples
+from pipeline.errors import DataProblem
+from pipeline.events import DataLoaded, RowDropped
+from pipeline.job_tracker import JobTracker
+from pipeline.row_encoder import RowEncoder, TokenizedRow
+
+# Rows up to this length are never cut; beyond it, the longest twentieth may not decide the memory of a run.
+UNCUT_LENGTH = 2048
+LENGTH_PERCENTILE = 0.95
+LENGTH_MULTIPLE = 64
+SHOWN_DROPPED_ROWS = 20
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """The rows ready for training and the longest length in tokens."""
+
+    train: list[TokenizedRow]
+    evaluation: list[TokenizedRow]
+    max_length: int
+
+
+class DataManager:
+    """Reads, tokenises, splits and cuts the rows as the configuration says."""
+
+    def __init__(self, config: FineTuneJobConfig, tracker: JobTracker) -> None:
+        self.config = config
+        self.tracker = tracker
+        self.dropped: list[RowDropped] = []
+
+    def load(self, tokenizer: PreTrainedTokenizerBase, *, context_length: int) -> PreparedData:
+        """The training and evaluation rows, none longer than the model's `context_length` in tokens.
+
+        Raises:
+            DataProblem: a file cannot be read or no row is left to train on.
+            ModelUnavailable: the rows are conversations and the model has no usable chat template.
+        """
+        self.tracker.stage("loading_data", f"Reading {Path(self.config.dataset.path).name}")
+        train, evaluation = self._split()
+        encoder = RowEncoder(tokenizer, train_on=self.config.method.train_on)
+        train_rows, eval_rows = self._encode(train, encoder), self._encode(evaluation, encoder)
+        max_length = self._max_length([len(row.input_ids) for row in train_rows], context_length)
+        truncated = sum(len(row.input_ids) > max_length for row in train_rows + eval_rows)
+        prepared = PreparedData(self._cut(train_rows, max_length), self._cut(eval_rows, max_length), max_length)
+        if not prepared.train:
+            raise DataProblem(self._nothing_left())
+        self._report(prepared, truncated)
+        return prepared
+
+    def _split(self) -> tuple[list[Example], list[Example]]:
+        dataset, chooser = self.config.dataset, random.Random(self.config.training.seed)  # noqa: S311 - not a secret
+        examples = self._read(dataset.path)
+        if dataset.max_rows is not None and dataset.max_rows < len(examples):
+            examples = [examples[i] for i in sorted(chooser.sample(range(len(examples)), dataset.max_rows))]
+        if dataset.eval_path is not None:
+            return examples, self._read(dataset.eval_path)
+        if dataset.eval_share == 0:
+            return examples, []
+        held_out = set(chooser.sample(range(len(examples)), _eval_rows(len(examples), dataset.eval_share)))
+        if not held_out:
+            self.tracker.warn("no_evaluation", "One row is too few to hold any out, so there is no evaluation.")
+        return (
+            [example for index, example in enumerate(examples) if index not in held_out],
+            [examples[index] for index in sorted(held_out)],
+        )
+
+    def _read(self, path: str) -> list[Example]:
+        found = read_examples(Path(path).expanduser(), self.config.dataset)
+        self.dropped += found.dropped
+        return found.examples
+
+    def _encode(self, examples: list[Example], encoder: RowEncoder) -> list[TokenizedRow]:
+        rows = encoder.encode(examples, on_dropped=self.dropped.append)
+        empty = [row.row for row in rows if row.trained_tokens == 0]
+        self.dropped += [RowDropped(row=number, reason="no token of it is trained on") for number in empty]
+        return [row for row in rows if row.trained_tokens > 0]
+
+    def _max_length(self, lengths: list[int], context_length: int) -> int:
+        if not lengths:
+            raise DataProblem(self._nothing_left())
+        wanted = self.config.method.max_length
+        length = _length_from_data(lengths) if wanted is None else wanted
+        if wanted is not None and wanted > context_length:
+            self.tracker.warn(
+                "max_length_capped",
+                f"max_length is {wanted}, but the model reads {context_length} tokens at most; rows are cut there.",
+            )
+        return min(length, context_length)
+
+    def _cut(self, rows: list[TokenizedRow], max_length: int) -> list[TokenizedRow]:
+        cut = [replace(row, input_ids=row.input_ids[:max_length], labels=row.labels[:max_length]) for row in rows]
+        lost = [row.row for row in cut if row.trained_tokens == 0]
+        self.dropped += [
+            RowDropped(row=number, reason=f"its answer starts after the limit of {max_length} tokens") for number in lost
+        ]
+        return [row for row in cut if row.trained_tokens > 0]
+
+    def _nothing_left(self) -> str:
+        first = self.dropped[0]
+        return f"No row is left to train on: {len(self.dropped)} were dropped. Row {first.row}: {first.reason}."
+
+    def _report(self, prepared: PreparedData, truncated: int) -> None:
+        if truncated:
+            self.tracker.warn(
+                "rows_truncated",
+                f"{truncated} rows are longer than {prepared.max_length} tokens and were cut. Raise method.max_length "
+                "to keep them whole.",
+            )
+        self.dropped.sort(key=lambda dropped: dropped.row)
+        self.tracker.record(
+            DataLoaded(
+                train_rows=len(prepared.train),
+                eval_rows=len(prepared.evaluation),
+                tokens=sum(len(row.input_ids) for row in prepared.train),
+                trained_tokens=sum(row.trained_tokens for row in prepared.train),
+                max_length=prepared.max_length,
+                truncated_rows=truncated,
+                dropped_rows=len(self.dropped),
+                dropped_examples=self.dropped[:SHOWN_DROPPED_ROWS],
+            )
+        )
+
+
+def _eval_rows(rows: int, share: float) -> int:
+    return min(max(1, round(rows * share)), rows - 1)
+
+
+def _length_from_data(lengths: list[int]) -> int:
+    longest = max(lengths)
+    if longest <= UNCUT_LENGTH:
+        return longest
+    percentile = sorted(lengths)[math.ceil(LENGTH_PERCENTILE * len(lengths)) - 1]
+    return max(UNCUT_LENGTH, math.ceil(percentile / LENGTH_MULTIPLE) * LENGTH_MULTIPLE)

@@ -1,0 +1,44 @@
+"""FineTuneJob: the recipe of a fine-tuning run."""
+
+import sys
+from importlib.metadata import version
+
+from pipeline.config import FineTuneJobConfig
+from pipeline.data_manager import DataManager
+from pipeline.job_tracker import JobTracker
+from pipeline.model_manager import ModelManager
+from pipeline.run_dir import RunDir
+from pipeline.trainer import ModelTrainer
+
+RECORDED_PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
+
+
+class FineTuneJob:
+    """One run of one configuration in one run folder."""
+
+    def __init__(self, config: FineTuneJobConfig, run_dir: RunDir, tracker: JobTracker) -> None:
+        self.config = config
+        self.run_dir = run_dir
+        self.tracker = tracker
+
+    def run(self) -> None:
+        """Load, train, save, and write the manifest last.
+
+        Raises:
+            UserError: with a sentence for the user; anything else is a bug.
+        """
+        self.tracker.stage("preparing", f"Starting {self.config.name}")
+        loaded = ModelManager(self.config, self.tracker).load()
+        data = DataManager(self.config, self.tracker).load(loaded.tokenizer, context_length=loaded.context_length)
+        trainer = ModelTrainer(self.config, self.tracker, loaded=loaded, data=data)
+        outcome = trainer.train()
+        trainer.save()
+        if self.config.export.merged:
+            trainer.save_merged()
+        self.tracker.complete(outcome.metrics, stopped_early=outcome.stopped_early, versions=package_versions())
+
+
+def package_versions() -> dict[str, str]:
+    """What the run was made with."""
+    python = ".".join(map(str, sys.version_info[:3]))
+    return {"python": python, **{name: version(name) for name in RECORDED_PACKAGES}}

@@ -1,0 +1,220 @@
+"""Supervised fine-tuning: our configuration as TRL's, and TRL's trainer with our batches and loss."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from datasets import Dataset
+from torch.utils.data import Sampler, SequentialSampler
+from transformers import Trainer, TrainerCallback
+from transformers.trainer_utils import EvalLoopOutput
+from trl import SFTConfig, SFTTrainer
+
+from pipeline.chunked_loss import use_chunked_loss
+from pipeline.config import FineTuneJobConfig
+from pipeline.data_manager import PreparedData
+from pipeline.errors import TrainingDiverged
+from pipeline.length_groups import LengthGroupedSampler
+from pipeline.model_manager import LoadedModel, Precision
+from pipeline.row_encoder import TokenizedRow
+
+Batching = Literal["grouped", "packed", "random"]
+# Attention implementations that keep packed rows apart without computing the products between them.
+VARLEN_ATTENTION = {"flash_attention_2", "flash_attention_3"}
+
+
+def build_trainer(
+    config: FineTuneJobConfig,
+    loaded: LoadedModel,
+    *,
+    data: PreparedData,
+    output_dir: Path,
+    callbacks: Sequence[TrainerCallback],
+) -> "ChunkedLossTrainer":
+    """The trainer for this configuration, which writes its checkpoints below `output_dir`."""
+    batching = choose_batching(config, attention=loaded.attention)
+    arguments = training_arguments(
+        config,
+        output_dir=output_dir,
+        precision=loaded.precision,
+        device=loaded.device,
+        batching=batching,
+        max_length=data.max_length,
+        evaluate=bool(data.evaluation),
+    )
+    use_chunked_loss(loaded.base)
+    return ChunkedLossTrainer(
+        batching,
+        model=loaded.model,
+        args=arguments,
+        train_dataset=_dataset(data.train),
+        eval_dataset=_dataset(sorted(data.evaluation, key=_length)) if data.evaluation else None,
+        processing_class=loaded.tokenizer,
+        callbacks=list(callbacks),
+    )
+
+
+def choose_batching(config: FineTuneJobConfig, *, attention: str) -> Batching:
+    """How rows become batches: packed where the attention keeps the rows of a batch apart, else grouped by length."""
+    wanted = config.training.batching
+    if wanted != "auto":
+        return wanted
+    return "packed" if attention in VARLEN_ATTENTION else "grouped"
+
+
+def training_arguments(
+    config: FineTuneJobConfig,
+    *,
+    output_dir: Path,
+    precision: Precision,
+    device: torch.device,
+    batching: Batching,
+    max_length: int,
+    evaluate: bool,
+) -> SFTConfig:
+    """TRL's configuration with every field of ours in it."""
+    training = config.training
+    return SFTConfig(
+        output_dir=str(output_dir),
+        run_name=config.name,
+        num_train_epochs=training.epochs,
+        max_steps=-1 if training.max_steps is None else training.max_steps,
+        learning_rate=training.learning_rate,
+        per_device_train_batch_size=training.per_device_batch_size,
+        per_device_eval_batch_size=training.per_device_batch_size,
+        gradient_accumulation_steps=training.gradient_accumulation_steps,
+        lr_scheduler_type=training.lr_scheduler,
+        warmup_steps=training.warmup_ratio,
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.max_grad_norm,
+        optim=training.optimizer,
+        gradient_checkpointing=training.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        logging_steps=training.logging_steps,
+        logging_nan_inf_filter=False,
+        eval_strategy=training.eval_strategy if evaluate else "no",
+        eval_steps=training.eval_steps,
+        save_strategy=training.save_strategy,
+        save_steps=training.save_steps,
+        save_total_limit=training.save_total_limit,
+        seed=training.seed,
+        data_seed=training.seed,
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
+        use_cpu=device.type == "cpu",
+        dataloader_pin_memory=device.type == "cuda",
+        max_length=max_length,
+        packing=batching == "packed",
+        # The rows are tokenised and cut; what is left to do for packing, TRL does.
+        dataset_kwargs={"skip_prepare_dataset": batching != "packed"},
+        # Not "chunked_nll", which would put TRL's loss in the place of ours.
+        loss_type="nll",
+        prediction_loss_only=True,
+        disable_tqdm=True,
+        report_to="none",
+    )
+
+
+class ChunkedLossTrainer(SFTTrainer):
+    """TRL's trainer; it groups rows by length, sums losses and hits over tokens, and stops before a broken update."""
+
+    def __init__(self, batching: Batching, **arguments: Any) -> None:
+        self.batching = batching
+        super().__init__(**arguments)
+        self.counts = _TokenCounts()
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int] | None:
+        if self.batching != "grouped":
+            return super()._get_train_sampler(train_dataset)
+        return LengthGroupedSampler(
+            [len(row) for row in self.train_dataset["input_ids"]],
+            batch_size=self.args.train_batch_size,
+            seed=self.args.seed,
+        )
+
+    def _get_eval_sampler(self, eval_dataset: Dataset) -> Sampler[int] | None:
+        return SequentialSampler(eval_dataset)
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """The batch's summed loss over `num_items_in_batch`; TRL's own would compute the entropy of full logits."""
+        inputs.pop("_prediction_loss_only", None)
+        loss, outputs = Trainer.compute_loss(
+            self, model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch
+        )
+        real = inputs["attention_mask"].sum() if "attention_mask" in inputs else inputs["input_ids"].numel()
+        self.counts.add(outputs, tokens=real)
+        return (loss, outputs) if return_outputs else loss
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """One batch forward and backward.
+
+        Raises:
+            TrainingDiverged: before the weights are touched, if the loss is not a number.
+        """
+        loss = super().training_step(*args, **kwargs)
+        if not torch.isfinite(loss):
+            raise TrainingDiverged(
+                f"The loss is {loss.item()} at step {self.state.global_step + 1}. Lower the learning rate "
+                f"(it is {self.args.learning_rate:g}) and start again."
+            )
+        return loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the accuracy and the number of real tokens since the last log to the training values."""
+        if "loss" in logs:
+            logs |= self.counts.take()
+        Trainer.log(self, logs, start_time)
+
+    def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
+        """Score the held-out rows; every trained token weighs the same, however the rows are batched."""
+        training_counts, self.counts = self.counts, _TokenCounts()
+        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+        output.metrics[f"{metric_key_prefix}_loss"] = self.counts.mean_loss()
+        output.metrics[f"{metric_key_prefix}_mean_token_accuracy"] = self.counts.take()["mean_token_accuracy"]
+        self.counts = training_counts
+        return output
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Write none: a checkpoint is not a published model."""
+
+
+class _TokenCounts:
+    """Sums over batches, kept as tensors so that reading them does not stall a GPU."""
+
+    def __init__(self) -> None:
+        self.loss: torch.Tensor | float = 0.0
+        self.correct: torch.Tensor | int = 0
+        self.trained: torch.Tensor | int = 0
+        self.tokens: torch.Tensor | int = 0
+
+    def add(self, outputs: Any, *, tokens: torch.Tensor | int) -> None:
+        self.loss = self.loss + outputs.summed_loss
+        self.correct = self.correct + outputs.correct_tokens
+        self.trained = self.trained + outputs.trained_tokens
+        self.tokens = self.tokens + tokens
+
+    def mean_loss(self) -> float:
+        return float(self.loss) / max(1, int(self.trained))
+
+    def take(self) -> dict[str, float]:
+        values = {
+            "mean_token_accuracy": float(self.correct) / max(1, int(self.trained)),
+            "tokens": float(self.tokens),
+        }
+        self.__init__()
+        return values
+
+
+def _dataset(rows: Sequence[TokenizedRow]) -> Dataset:
+    return Dataset.from_dict({"input_ids": [row.input_ids for row in rows], "labels": [row.labels for row in rows]})
+
+
+def _length(row: TokenizedRow) -> int:
+    return len(row.input_ids)

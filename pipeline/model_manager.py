@@ -1,0 +1,155 @@
+"""ModelManager: loads the base model and its tokenizer and makes the right weights trainable."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Literal
+
+import torch
+from peft import PeftModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
+
+from pipeline.config import FineTuneJobConfig, FullConfig, LoraConfig, ModelConfig
+from pipeline.errors import InvalidConfig, Problem
+from pipeline.events import ModelLoaded
+from pipeline.job_tracker import JobTracker
+from pipeline.providers import Provider, provider_for
+
+Precision = Literal["bf16", "fp16", "fp32"]
+DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+ADAPTER_PROGRESS = 0.2
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """The model to train, with what the rest of the run must know of it."""
+
+    model: PreTrainedModel | PeftModel
+    tokenizer: PreTrainedTokenizerBase
+    precision: Precision
+    device: torch.device
+    context_length: int
+
+    @property
+    def base(self) -> PreTrainedModel:
+        """The causal language model without the adapter's wrapper."""
+        return self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+
+    @property
+    def attention(self) -> str:
+        """Name of the attention implementation in use."""
+        return self.base.config._attn_implementation
+
+
+class ModelManager:
+    """Loads through the provider of the configuration; the seed fixes the adapter's initial weights."""
+
+    def __init__(self, config: FineTuneJobConfig, tracker: JobTracker, provider: Provider | None = None) -> None:
+        self.config = config
+        self.tracker = tracker
+        self.provider = provider_for(config.model.provider) if provider is None else provider
+
+    def load(self) -> LoadedModel:
+        """The base model in memory, its trainable weights chosen.
+
+        Raises:
+            ModelUnavailable: the model or its tokenizer cannot be loaded.
+            InvalidConfig: the hardware lacks the precision or attention that was asked for, or a layer does not exist.
+        """
+        self.tracker.stage("loading_model", f"Loading {self.config.model.base_model}")
+        device = choose_device()
+        precision = choose_precision(self.config.model.precision, device=device)
+        model_config = self.config.model.model_copy(
+            update={"attention": choose_attention(self.config.model, device=device, precision=precision)}
+        )
+        tokenizer = self.provider.load_tokenizer(model_config)
+        # AdamW's small updates vanish in 16-bit weights: what is trained stays in fp32, and autocast computes in 16 bit.
+        weight_dtype = DTYPES[precision] if self.config.tuning.kind == "lora" else torch.float32
+        base = self.provider.load_model(model_config, weight_dtype=weight_dtype, device=device)
+        loaded = LoadedModel(
+            model=self._choose_trainable(base),
+            tokenizer=tokenizer,
+            precision=precision,
+            device=device,
+            context_length=base.config.get_text_config().max_position_embeddings,
+        )
+        self._report(loaded)
+        return loaded
+
+    def _choose_trainable(self, base: PreTrainedModel) -> PreTrainedModel | PeftModel:
+        set_seed(self.config.training.seed)
+        match self.config.tuning:
+            case LoraConfig() as lora:
+                self.tracker.stage("loading_model", "Attaching the LoRA adapter", progress=ADAPTER_PROGRESS)
+                return self.provider.attach_lora(base, lora)
+            case FullConfig() as full:
+                self.tracker.stage("loading_model", "Choosing the weights to train", progress=ADAPTER_PROGRESS)
+                train_language_model(base, embeddings=full.train_embeddings)
+                return base
+
+    def _report(self, loaded: LoadedModel) -> None:
+        parameters = list(loaded.model.parameters())
+        self.tracker.record(
+            ModelLoaded(
+                parameters=sum(parameter.numel() for parameter in parameters),
+                trainable_parameters=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+                device=str(loaded.device),
+                precision=loaded.precision,
+                attention=loaded.attention,
+            )
+        )
+
+
+def train_language_model(model: PreTrainedModel, *, embeddings: bool) -> None:
+    """Make the language model's weights trainable, the embedding matrix and output head only if `embeddings`."""
+    model.requires_grad_(False)
+    model.get_decoder().requires_grad_(True)
+    for module in (model.get_input_embeddings(), model.get_output_embeddings()):
+        module.requires_grad_(embeddings)
+
+
+def choose_device() -> torch.device:
+    """The accelerator that PyTorch sees, else the CPU."""
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    return torch.device("cpu") if accelerator is None else accelerator
+
+
+def choose_precision(wanted: Literal["auto", "bf16", "fp16", "fp32"], *, device: torch.device) -> Precision:
+    """The number format to compute in.
+
+    Raises:
+        InvalidConfig: fp16 was asked for without a GPU.
+    """
+    if wanted == "auto":
+        return "bf16" if _has_bf16(device) else "fp32"
+    if wanted == "fp16" and device.type == "cpu":
+        raise InvalidConfig([Problem("model.precision", "fp16 needs a GPU and there is none here. Use bf16 or fp32.")])
+    return wanted
+
+
+def choose_attention(
+    config: ModelConfig, *, device: torch.device, precision: Precision
+) -> Literal["auto", "sdpa", "eager", "flash_attention_2"]:
+    """FlashAttention 2 where auto can have it; auto left as it is means the model's best without it, mostly SDPA.
+
+    Raises:
+        InvalidConfig: FlashAttention 2 was asked for and cannot run here.
+    """
+    installed = find_spec("flash_attn") is not None
+    usable = installed and device.type == "cuda" and precision != "fp32"
+    if config.attention == "auto":
+        return "flash_attention_2" if usable else "auto"
+    if config.attention == "flash_attention_2" and not usable:
+        reason = "is not installed" if not installed else f"cannot run on {device.type} in {precision}"
+        raise InvalidConfig([Problem("model.attention", f"FlashAttention 2 {reason}. Use auto or sdpa.")])
+    return config.attention
+
+
+def _has_bf16(device: torch.device) -> bool:
+    match device.type:
+        case "cpu":
+            # Without these instructions PyTorch emulates bf16, slower than fp32.
+            return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        case "cuda":
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+        case _:
+            return False

@@ -1,0 +1,47 @@
+"""What a provider is: the four functions that load, adapt and merge a model, in a module named after it."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from pipeline.config import LoraConfig, ModelConfig
+
+
+class Provider(Protocol):
+    """A library that loads and trains models."""
+
+    def load_tokenizer(self, config: "ModelConfig") -> "PreTrainedTokenizerBase":
+        """The tokenizer of the base model, with a padding token.
+
+        Raises:
+            ModelUnavailable: it cannot be loaded; the text says why.
+        """
+
+    def load_model(
+        self, config: "ModelConfig", *, weight_dtype: "torch.dtype", device: "torch.device"
+    ) -> "PreTrainedModel":
+        """The base model with its weights in `weight_dtype` on `device`.
+
+        Raises:
+            ModelUnavailable: it cannot be loaded; the text says why.
+        """
+
+    def attach_lora(self, model: "PreTrainedModel", config: "LoraConfig") -> "PeftModel":
+        """The model with fresh adapter matrices on the chosen layers and everything else frozen.
+
+        Raises:
+            InvalidConfig: a named layer does not exist.
+        """
+
+    def save_merged(self, model: "PeftModel", folder: Path) -> None:
+        """Write the base model with the adapter merged into it as safetensors. The model is unusable afterwards."""
+
+
+def provider_for(name: str) -> Provider:
+    """The provider in the module of this name."""
+    return cast(Provider, import_module(f"pipeline.providers.{name}"))

@@ -1,0 +1,96 @@
+"""The Gradio client's door: `client.predict(..., api_name="/train")` and its siblings."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import gradio as gr
+
+from pipeline.errors import UserError
+from studio import views
+from studio.api.rest import HEALTH
+from studio.auth import Authenticator
+from studio.service import Studio
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def endpoint(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a user's error reach the client as its sentence; Gradio masks every other exception."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except UserError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    return call
+
+
+def owner_of(authenticator: Authenticator, request: gr.Request) -> str:
+    """The caller's identity.
+
+    Raises:
+        gr.Error: the caller is a stranger.
+    """
+    owner = authenticator.identify(request.request)
+    if owner is None:
+        raise gr.Error("Sign in first: the studio asks for its access token.", print_exception=False)
+    return owner
+
+
+def register_endpoints(studio: Studio, authenticator: Authenticator) -> None:
+    """Add the endpoints to the Blocks that is being built."""
+
+    @endpoint
+    def train(config: dict[str, Any], request: gr.Request) -> dict[str, Any]:
+        """Queue a fine-tuning run.
+
+        Args:
+            config: A job document; `python -m pipeline schema` prints its schema.
+
+        Returns:
+            The id of the run.
+        """
+        job = studio.submit(config, owner=owner_of(authenticator, request))
+        return {"job_id": job.job_id, "id": job.id}
+
+    @endpoint
+    def list_jobs(request: gr.Request) -> dict[str, Any]:
+        """The caller's runs, the newest first."""
+        found, total = studio.jobs(owner=owner_of(authenticator, request))
+        return {"jobs": [views.job_view(job, studio.catalog) for job in found], "total": total}
+
+    @endpoint
+    def job_status(job_id: str, request: gr.Request) -> dict[str, Any]:
+        """Where a run stands: state, stage, progress, the latest values, and its results.
+
+        Args:
+            job_id: The readable id or the UUID.
+        """
+        job = studio.job(job_id, owner=owner_of(authenticator, request))
+        artifacts = [views.artifact_view(artifact) for artifact in studio.artifacts(job)]
+        return {**views.job_view(job, studio.catalog), "artifacts": artifacts}
+
+    @endpoint
+    def cancel_job(job_id: str, keep: bool, request: gr.Request) -> dict[str, Any]:
+        """Stop a run.
+
+        Args:
+            job_id: The readable id or the UUID.
+            keep: Stop at the next step and save what was learned, instead of discarding it.
+        """
+        job = studio.cancel(job_id, owner=owner_of(authenticator, request), keep=keep)
+        return views.job_view(job, studio.catalog)
+
+    def health() -> dict[str, Any]:
+        """Whether the studio is up."""
+        return HEALTH
+
+    gr.api(train, api_name="train")
+    gr.api(list_jobs, api_name="jobs")
+    gr.api(job_status, api_name="job_status")
+    gr.api(cancel_job, api_name="cancel_job")
+    gr.api(health, api_name="health")

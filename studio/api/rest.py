@@ -1,0 +1,143 @@
+"""The REST door: JSON under /api, and GET /health."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends, HTTPException, Query, Request, Response
+from starlette.responses import StreamingResponse
+from starlette.routing import BaseRoute
+
+from db import jobs as job_records
+from studio import views
+from studio.api.archive import zip_folder
+from studio.api.errors import SentenceRoute
+from studio.auth import Authenticator
+from studio.service import Studio
+
+HEALTH = {"status": "healthy", "service": "studio", "services": ["training", "export"]}
+Limit = Annotated[int, Query(ge=1, le=1000)]
+Offset = Annotated[int, Query(ge=0)]
+
+
+def build_routes(studio: Studio, authenticator: Authenticator) -> list[BaseRoute]:
+    """Every REST route, to be placed before Gradio's own."""
+
+    def caller(request: Request) -> str:
+        owner = authenticator.identify(request)
+        if owner is None:
+            raise HTTPException(401, "Sign in first: open the address with ?token=… that the studio printed.")
+        return owner
+
+    open_door = APIRouter(route_class=SentenceRoute)
+    open_door.add_api_route("/health", lambda: HEALTH, methods=["GET"])
+    router = APIRouter(prefix="/api", route_class=SentenceRoute)
+    owner_of = Depends(caller)
+    _add_job_routes(router, studio, owner_of)
+    _add_activity_routes(router, studio, owner_of)
+
+    @router.get("/datasets")
+    def list_datasets(owner: str = owner_of) -> dict[str, Any]:
+        found = [views.dataset_view(dataset) for dataset in studio.datasets(owner=owner)]
+        return {"datasets": found, "total": len(found), "limit": len(found), "offset": 0}
+
+    return [*open_door.routes, *router.routes]
+
+
+def _add_job_routes(router: APIRouter, studio: Studio, owner_of: Any) -> None:
+    @router.get("/jobs", response_model=None)
+    def list_jobs(
+        limit: Limit = 100, offset: Offset = 0, version: str | None = None, owner: str = owner_of
+    ) -> dict[str, Any] | Response:
+        """Runs, the newest first; 204 when `version` says that the caller has seen them so."""
+        found, total = studio.jobs(owner=owner, limit=limit, offset=offset)
+        current = f"{total}-{sum(job.revision for job in found)}"
+        if current == version:
+            return Response(status_code=204)
+        shown = [views.job_view(job, studio.catalog) for job in found]
+        return {"jobs": shown, "total": total, "limit": limit, "offset": offset, "version": current}
+
+    @router.post("/jobs", status_code=201)
+    def create_job(body: Annotated[dict[str, Any], Body()], owner: str = owner_of) -> dict[str, Any]:
+        return views.job_view(studio.submit(body, owner=owner), studio.catalog)
+
+    @router.get("/jobs/{identifier}")
+    def get_job(identifier: str, owner: str = owner_of) -> dict[str, Any]:
+        job = studio.job(identifier, owner=owner)
+        artifacts = [views.artifact_view(artifact) for artifact in studio.artifacts(job)]
+        config = job.config.model_dump(mode="json")
+        return {**views.job_view(job, studio.catalog), "config": config, "artifacts": artifacts}
+
+    @router.post("/jobs/{identifier}/cancel")
+    def cancel_job(identifier: str, keep: bool = False, owner: str = owner_of) -> dict[str, Any]:
+        return views.job_view(studio.cancel(identifier, owner=owner, keep=keep), studio.catalog)
+
+    @router.get("/jobs/{identifier}/metrics")
+    def job_metrics(identifier: str, since: Offset = 0, owner: str = owner_of) -> dict[str, Any]:
+        job = studio.job(identifier, owner=owner)
+        with studio.database.read() as session:
+            rows = job_records.metrics_since(session, job, since=since)
+        return {"series": views.metric_rows(rows), "cursor": rows[-1].id if rows else since}
+
+    @router.get("/jobs/{identifier}/logs")
+    def job_log(identifier: str, offset: Annotated[int, Query(ge=-1)] = 0, owner: str = owner_of) -> dict[str, Any]:
+        text, end = studio.log(studio.job(identifier, owner=owner), offset=offset)
+        return {"text": text, "offset": end}
+
+    @router.get("/jobs/{identifier}/events")
+    def job_history(identifier: str, owner: str = owner_of) -> dict[str, Any]:
+        job = studio.job(identifier, owner=owner)
+        with studio.database.read() as session:
+            rows = job_records.transitions_of(session, job)
+        return {"events": [{**row, "at": views.iso(row["at"])} for row in rows]}
+
+    @router.get("/jobs/{identifier}/live", response_model=None)
+    def job_live(
+        identifier: str,
+        revision: Offset = 0,
+        since: Offset = 0,
+        log: Annotated[int, Query(ge=-1)] = -1,
+        owner: str = owner_of,
+    ) -> dict[str, Any] | Response:
+        """All that changed since the caller last asked, or 204."""
+        job = studio.job(identifier, owner=owner)
+        text, end = studio.log(job, offset=log)
+        if job.revision == revision and not text:
+            return Response(status_code=204)
+        with studio.database.read() as session:
+            rows = job_records.metrics_since(session, job, since=since)
+        return {
+            "job": views.job_view(job, studio.catalog),
+            "artifacts": [views.artifact_view(artifact) for artifact in studio.artifacts(job)],
+            "series": views.metric_rows(rows),
+            "since": rows[-1].id if rows else since,
+            "log": text,
+            "log_offset": end,
+        }
+
+    @router.get("/artifacts/{identifier}/download", response_model=None)
+    def download(identifier: str, owner: str = owner_of) -> StreamingResponse:
+        job, artifact = studio.artifact(identifier, owner=owner)
+        folder = studio.run_dir(job).path / artifact.path
+        name = f"{job.name}-{artifact.kind}.zip"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return StreamingResponse(zip_folder(folder), media_type="application/zip", headers=headers)
+
+
+def _add_activity_routes(router: APIRouter, studio: Studio, owner_of: Any) -> None:
+    @router.get("/activity")
+    def list_activity(
+        limit: Limit = 100, offset: Offset = 0, unread_only: bool = False, owner: str = owner_of
+    ) -> dict[str, Any]:
+        entries, total, unread = studio.activity(owner=owner, limit=limit, offset=offset, unread_only=unread_only)
+        shown = [views.activity_view(entry) for entry in entries]
+        return {"activities": shown, "total": total, "unread": unread, "limit": limit, "offset": offset}
+
+    @router.post("/activity/{identifier}/mark-read")
+    def mark_read(identifier: str, owner: str = owner_of) -> dict[str, Any]:
+        if not any(entry.id == identifier for entry in studio.activity(owner=owner, limit=1000)[0]):
+            raise job_records.NotFound(f"There is no activity with the id {identifier!r}.")
+        studio.mark_read(owner=owner, entry=identifier)
+        return {"id": identifier, "read": True}
+
+    @router.post("/activity/mark-all-read")
+    def mark_all_read(owner: str = owner_of) -> dict[str, int]:
+        return {"marked_read": studio.mark_read(owner=owner)}

@@ -1,0 +1,167 @@
+"""Scheduler: the one writer of job states. Starts queued jobs, reads what they report, stops and finishes them."""
+
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from db import jobs
+from db.columns import utc_now
+from db.database import Database
+from db.models import Job
+from db.states import JobState
+from pipeline.run_dir import RunDir
+from studio.death import explain_death
+from studio.hardware import Gpu
+from studio.launchers import Exit, Launcher, ProcessIdentity
+from studio.settings import Settings
+
+logger = logging.getLogger(__name__)
+_TICK = "tick"
+
+
+class Scheduler:
+    """A queue with one slot a GPU, or one slot where there is none.
+
+    Every tick is a function of the database, the run folders and the processes that live: a studio that was killed
+    goes on where it stood.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        launcher: Launcher,
+        *,
+        gpus: Callable[[], list[Gpu]],
+        environment: Callable[[Job], Mapping[str, str]] = lambda job: {},
+    ) -> None:
+        self.settings = settings
+        self.database = database
+        self.launcher = launcher
+        self.gpus = gpus
+        self.environment = environment
+        self._timer = BackgroundScheduler()
+
+    def start(self) -> None:
+        """Tick in a background thread until `close`."""
+        # Missed ticks are of no interest: the next one sees the same state.
+        self._timer.add_job(
+            self.tick, "interval", seconds=self.settings.tick_seconds, id=_TICK, coalesce=True, max_instances=1
+        )
+        self._timer.start()
+
+    def wake(self) -> None:
+        """Tick as soon as possible."""
+        if self._timer.running:
+            self._timer.modify_job(_TICK, next_run_time=utc_now())
+
+    def close(self) -> None:
+        """Stop ticking; the children go on."""
+        if self._timer.running:
+            self._timer.shutdown()
+
+    def tick(self) -> None:
+        """One round over the live jobs and the queue. A job that makes trouble does not hold up the others."""
+        with self.database.read() as session:
+            live = [(job.id, job.job_id) for job in jobs.live_jobs(session)]
+        for identifier, name in live:
+            try:
+                self._attend(identifier)
+            except Exception:
+                logger.exception("The scheduler could not attend to %s; it tries again.", name)
+        self._start_queued(running=len(live))
+
+    def _attend(self, identifier: str) -> None:
+        with self.database.read() as session:
+            job = jobs.get_job(session, identifier)
+        identity = _identity(job)
+        # The exit is asked for before the events are read, so that nothing reported before it is missed.
+        ended = Exit(None) if identity is None else self.launcher.poll(identity)
+        run_dir = RunDir(self.settings.runs / job.job_id)
+        events, offset = run_dir.read_events(job.events_offset)
+        if not events and ended is None and job.state != JobState.STOPPING:
+            return
+        with self.database.write() as session:
+            job = jobs.get_job(session, identifier)
+            if events:
+                jobs.apply_events(session, job, events, offset=offset)
+            if ended is not None:
+                _finish(job, session, run_dir, ended)
+        if ended is None and job.state == JobState.STOPPING and identity is not None:
+            self._press(job, identity)
+
+    def _press(self, job: Job, identity: ProcessIdentity) -> None:
+        """Make a stopping job stop: ask, then after a grace period insist."""
+        if job.stopping_at is None:
+            raise ValueError(f"{job.job_id} is stopping since no known time")
+        waited = utc_now() - job.stopping_at
+        if job.keep_on_stop:
+            return
+        if waited > timedelta(seconds=self.settings.stop_grace_seconds):
+            self.launcher.kill(identity)
+        else:
+            self.launcher.terminate(identity)
+
+    def _start_queued(self, *, running: int) -> None:
+        gpus = self.gpus()
+        for _ in range(max(1, len(gpus)) - running):
+            with self.database.write() as session:
+                taken = {job.gpu for job in jobs.live_jobs(session)}
+                job = jobs.claim_next(session)
+                if job is None:
+                    return
+                job.gpu = next((gpu.index for gpu in gpus if gpu.index not in taken), None)
+                job.nonce = secrets.token_hex(16)
+                session.add(job)
+            self._launch(job)
+
+    def _launch(self, job: Job) -> None:
+        run_dir = RunDir(self.settings.runs / job.job_id)
+        device = {} if job.gpu is None else {"CUDA_VISIBLE_DEVICES": str(job.gpu)}
+        try:
+            run_dir.create(job.config)
+            identity = self.launcher.start(
+                run_dir, environment={**self.environment(job), **device}, nonce=job.nonce or ""
+            )
+        except OSError as error:
+            with self.database.write() as session:
+                stored = jobs.get_job(session, job.id)
+                message = f"The process could not be started: {error}. Free the resource it names and try again."
+                jobs.fail_job(session, stored, JobState.FAILED, code="start_failed", message=message)
+            return
+        with self.database.write() as session:
+            stored = jobs.get_job(session, job.id)
+            stored.pid, stored.process_started = identity.pid, identity.started
+            stored.boot_id, stored.nonce = identity.boot_id, identity.nonce
+            session.add(stored)
+
+
+def _identity(job: Job) -> ProcessIdentity | None:
+    if job.pid is None or job.process_started is None or job.boot_id is None or job.nonce is None:
+        return None
+    return ProcessIdentity(job.pid, job.process_started, job.boot_id, job.nonce)
+
+
+def _finish(job: Job, session: jobs.Session, run_dir: RunDir, ended: Exit) -> None:
+    """End a job whose process is gone, by the evidence it left: the manifest, its last words, its exit code."""
+    job.exit_code = ended.code
+    session.add(job)
+    complete = run_dir.read_manifest() is not None and ended.code in (0, None)
+    if complete and (job.state != JobState.STOPPING or job.keep_on_stop):
+        if job.state == JobState.STARTING:
+            jobs.transition(session, job, JobState.RUNNING, reason="the process reported")
+        jobs.transition(session, job, JobState.COMPLETED, reason="the manifest and its files are there")
+    elif job.state == JobState.STOPPING and not job.error_code:
+        jobs.transition(session, job, JobState.CANCELLED, reason="stopped by the user")
+    elif job.error_code and job.error_message:
+        jobs.fail_job(session, job, JobState.FAILED, code=job.error_code, message=job.error_message)
+    else:
+        code, message = explain_death(run_dir, ended.code)
+        jobs.fail_job(session, job, _resting_state(job), code=code, message=message)
+
+
+def _resting_state(job: Job) -> JobState:
+    return JobState.FAILED if job.state == JobState.STOPPING else JobState.INTERRUPTED

@@ -1,0 +1,239 @@
+"""Studio: a verb for each thing a user can do. Pages, the Gradio API and REST are skins over it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from db import activity, drafts, jobs
+from db.database import Database
+from db.models import Artifact, Dataset, Draft, Job
+from db.states import JobState
+from pipeline.checks import run_checks
+from pipeline.checks.facts import Facts, gather_facts, training_rows
+from pipeline.checks.finding import Finding
+from pipeline.checks.schedule import total_steps
+from pipeline.config import JobConfig
+from pipeline.errors import InvalidConfig, Problem, UserError
+from pipeline.run_dir import RunDir
+from pipeline.validation import parse_job_config
+from studio import datasets
+from studio.catalog import Catalog
+from studio.hub_cache import cached_models
+from studio.scheduler import Scheduler
+from studio.settings import Settings
+from studio.workbench import Prompt, Workbench
+
+LOG_CHUNK_BYTES = 256 << 10
+
+
+class Forbidden(UserError):
+    """The record belongs to somebody else."""
+
+    code = "forbidden"
+
+
+class PreflightFailed(UserError):
+    """The configuration has errors that would make the run fail; `findings` lists them."""
+
+    code = "preflight_failed"
+
+    def __init__(self, findings: list[Finding]) -> None:
+        self.findings = findings
+        super().__init__("\n".join(f"{finding.field}: {finding.message}" for finding in findings))
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What a configuration would do, and what is wrong with it."""
+
+    config: JobConfig
+    facts: Facts
+    findings: list[Finding]
+
+    @property
+    def errors(self) -> list[Finding]:
+        """Findings that forbid the start."""
+        return [finding for finding in self.findings if finding.severity == "error"]
+
+    @property
+    def train_rows(self) -> int:
+        """Rows that would be trained on."""
+        return training_rows(self.config, self.facts)
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps of the whole run; 0 without rows."""
+        return total_steps(self.config, self.train_rows) if self.train_rows else 0
+
+
+class Studio:
+    """The service layer. Every verb takes the owner that the caller was identified as, and checks it."""
+
+    def __init__(
+        self, settings: Settings, database: Database, scheduler: Scheduler, workbench: Workbench, catalog: Catalog
+    ) -> None:
+        self.settings = settings
+        self.database = database
+        self.scheduler = scheduler
+        self.workbench = workbench
+        self.catalog = catalog
+
+    # Runs
+
+    def preflight(self, data: Mapping[str, Any]) -> Preflight:
+        """Check a configuration as it would be checked on submission. Raises InvalidConfig."""
+        config = parse_job_config(data)
+        self._contain_paths(config)
+        facts = gather_facts(config, output_dir=self.settings.runs, cached_models=cached_models())
+        return Preflight(config, facts, run_checks(config, facts))
+
+    def submit(self, data: Mapping[str, Any], *, owner: str) -> Job:
+        """Queue a run. Raises InvalidConfig, or PreflightFailed with the errors that forbid it."""
+        checked = self.preflight(data)
+        if checked.errors:
+            raise PreflightFailed(checked.errors)
+        with self.database.write() as session:
+            job = jobs.create_job(session, checked.config, owner=owner)
+        self.scheduler.wake()
+        return job
+
+    def job(self, identifier: str, *, owner: str) -> Job:
+        """One run, by UUID or readable id. Raises NotFound, Forbidden."""
+        with self.database.read() as session:
+            job = jobs.get_job(session, identifier)
+        if job.owner != owner:
+            raise Forbidden(f"The run {identifier} belongs to somebody else. Ask its owner to share the result.")
+        return job
+
+    def jobs(self, *, owner: str, limit: int = 100, offset: int = 0) -> tuple[Sequence[Job], int]:
+        """Runs of `owner`, the newest first, and how many there are."""
+        with self.database.read() as session:
+            return jobs.list_jobs(session, owner=owner, limit=limit, offset=offset)
+
+    def cancel(self, identifier: str, *, owner: str, keep: bool = False) -> Job:
+        """Stop a run: with `keep` at its next step, saving what it has learned; else at once, discarding it.
+
+        Raises:
+            InvalidTransition: the run has ended already.
+        """
+        known = self.job(identifier, owner=owner)
+        with self.database.write() as session:
+            job = jobs.get_job(session, known.id)
+            if job.state == JobState.QUEUED:
+                jobs.transition(session, job, JobState.CANCELLED, reason="cancelled before it started")
+            else:
+                if job.state != JobState.STOPPING or keep or not job.keep_on_stop:
+                    jobs.transition(session, job, JobState.STOPPING, reason="stop and keep" if keep else "cancelled")
+                job.keep_on_stop = keep
+        if keep and job.state == JobState.STOPPING:
+            self.run_dir(job).request_stop()
+        self.scheduler.wake()
+        return job
+
+    def run_dir(self, job: Job) -> RunDir:
+        """The folder of a run."""
+        return RunDir(self.settings.runs / job.job_id)
+
+    def log(self, job: Job, *, offset: int) -> tuple[str, int]:
+        """Log text from a byte offset on, and the next offset. A negative offset begins near the end."""
+        path = self.run_dir(job).log_file
+        if not path.exists():
+            return "", 0
+        size = path.stat().st_size
+        start = max(0, size - LOG_CHUNK_BYTES) if offset < 0 else min(offset, size)
+        with path.open("rb") as file:
+            file.seek(start)
+            data = file.read(LOG_CHUNK_BYTES)
+        return data.decode(errors="replace"), start + len(data)
+
+    def artifacts(self, job: Job) -> Sequence[Artifact]:
+        """Results of a run."""
+        with self.database.read() as session:
+            return jobs.artifacts_of(session, job)
+
+    def artifact(self, identifier: str, *, owner: str) -> tuple[Job, Artifact]:
+        """A result and its run. Raises NotFound, Forbidden."""
+        with self.database.read() as session:
+            artifact = session.get(Artifact, identifier)
+        if artifact is None:
+            raise jobs.NotFound(f"There is no result with the id {identifier!r}.")
+        return self.job(artifact.job, owner=owner), artifact
+
+    # Data sets and drafts
+
+    def datasets(self, *, owner: str) -> Sequence[Dataset]:
+        """Data sets that `owner` may use, the demo's among them."""
+        with self.database.read() as session:
+            return drafts.list_datasets(session, owner=owner, shared_owner=datasets.SHARED_OWNER)
+
+    def import_dataset(self, source: Path, *, name: str, owner: str) -> Dataset:
+        """Take a file in. Raises DataProblem, StorageFailed."""
+        return datasets.import_file(self.database, self.settings, source, name=name, owner=owner)
+
+    def draft(self, draft_id: str, *, owner: str) -> Draft | None:
+        """A half-filled wizard of `owner`."""
+        with self.database.read() as session:
+            return drafts.get_draft(session, draft_id, owner=owner)
+
+    def save_draft(self, draft_id: str, *, owner: str, step: int, values: dict[str, Any]) -> Draft:
+        """Keep a half-filled wizard."""
+        with self.database.write() as session:
+            return drafts.save_draft(session, draft_id, owner=owner, step=step, values=values)
+
+    def forget_draft(self, draft_id: str, *, owner: str) -> None:
+        """Drop a wizard that was submitted."""
+        with self.database.write() as session:
+            drafts.delete_draft(session, draft_id, owner=owner)
+
+    # Activity
+
+    def activity(
+        self, *, owner: str, limit: int = 100, offset: int = 0, unread_only: bool = False
+    ) -> tuple[Sequence[Any], int, int]:
+        """The feed, its length and the unread count."""
+        with self.database.read() as session:
+            entries, total = activity.list_activity(
+                session, owner=owner, limit=limit, offset=offset, unread_only=unread_only
+            )
+            return entries, total, activity.unread_count(session, owner=owner)
+
+    def mark_read(self, *, owner: str, entry: str | None = None) -> int:
+        """Mark one entry or all as read."""
+        with self.database.write() as session:
+            return activity.mark_read(session, owner=owner, entry=entry)
+
+    # Answers
+
+    def answer(
+        self, job: Job, *, side: str, messages: list[dict[str, str]], max_new_tokens: int, temperature: float
+    ) -> Iterator[str]:
+        """The answer of the base or the tuned model of a completed run, in pieces. Raises AnswerFailed."""
+        folder = self.run_dir(job).artifact("model" if job.config.tuning.kind == "full" else "adapter")
+        prompt = Prompt.model_validate(
+            {
+                "base_model": job.config.model.base_model,
+                "adapter": str(folder),
+                "side": side,
+                "messages": messages,
+                "max_new_tokens": max_new_tokens,
+                "temperature": temperature,
+            }
+        )
+        yield from self.workbench.answer(prompt)
+
+    def _contain_paths(self, config: JobConfig) -> None:
+        """Where strangers can reach the studio, a run may read only the studio's own files."""
+        if self.settings.is_local:
+            return
+        allowed = (self.settings.home, self.settings.assets)
+        named = {"dataset.path": config.dataset.path, "dataset.eval_path": config.dataset.eval_path}
+        if Path(config.model.base_model).exists():
+            named["model.base_model"] = config.model.base_model
+        problems = [
+            Problem(field, f"{value} is outside the studio's folders. Upload the file instead.")
+            for field, value in named.items()
+            if value is not None and not any(Path(value).resolve().is_relative_to(folder) for folder in allowed)
+        ]
+        if problems:
+            raise InvalidConfig(problems)

@@ -1,0 +1,100 @@
+"""Settings: where things are and who may come in, read from the environment once."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+DEFAULT_PORT = 7860
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One studio's surroundings."""
+
+    home: Path
+    database_url: str
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    on_space: bool = False
+    space_host: str | None = None
+    access_token: str | None = None
+    max_upload_bytes: int = 500_000_000
+    tick_seconds: float = 0.5
+    stop_grace_seconds: float = 15.0
+
+    @classmethod
+    def from_environment(
+        cls, environ: Mapping[str, str], *, host: str | None = None, port: int | None = None
+    ) -> "Settings":
+        """Settings from LAPIDARY_HOME, DATABASE_URL, GRADIO_SERVER_NAME, GRADIO_SERVER_PORT, LAPIDARY_TOKEN; `host`
+        and `port` win over them. On a Space the home is /data, which survives restarts."""
+        on_space = "SPACE_ID" in environ
+        default_home = "/data" if on_space else str(Path.home() / ".lapidary")
+        home = Path(environ.get("LAPIDARY_HOME", default_home)).expanduser().resolve()
+        default_host = "0.0.0.0" if on_space else "127.0.0.1"  # noqa: S104 - a Space's proxy comes from outside
+        return cls(
+            home=home,
+            database_url=environ.get("DATABASE_URL", f"sqlite:///{home / 'lapidary.db'}"),
+            host=host if host is not None else environ.get("GRADIO_SERVER_NAME", default_host),
+            port=port if port is not None else int(environ.get("GRADIO_SERVER_PORT", str(DEFAULT_PORT))),
+            on_space=on_space,
+            space_host=environ.get("SPACE_HOST"),
+            access_token=environ.get("LAPIDARY_TOKEN"),
+        )
+
+    @property
+    def runs(self) -> Path:
+        """Run folders, one a job."""
+        return self.home / "runs"
+
+    @property
+    def uploads(self) -> Path:
+        """Data files that users gave."""
+        return self.home / "datasets"
+
+    @property
+    def temporary(self) -> Path:
+        """Private temporary files of the web process."""
+        return self.home / "tmp"
+
+    @property
+    def assets(self) -> Path:
+        """Files that ship with the studio."""
+        return PROJECT / "assets"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine's user can reach the studio."""
+        return self.host in LOOPBACK and not self.on_space
+
+    @property
+    def journal_mode(self) -> str:
+        """SQLite's journal: WAL needs shared memory, which a Space's network disk lacks."""
+        return "DELETE" if self.on_space else "WAL"
+
+    @property
+    def python(self) -> str:
+        """The interpreter of child processes."""
+        return sys.executable
+
+
+def prepare_home(settings: Settings) -> None:
+    """Make the folders of the studio, private to its user."""
+    for folder in (settings.home, settings.runs, settings.uploads, settings.temporary, settings.temporary / "empty"):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def isolate_process(settings: Settings, environ: "os._Environ[str]") -> None:
+    """Point temporary files and the working directory to private folders.
+
+    Gradio serves what a handler returns from below the working directory or the temporary folder, so neither may hold
+    anything else. Call before gradio is imported.
+    """
+    environ["TMPDIR"] = str(settings.temporary)
+    environ["GRADIO_TEMP_DIR"] = str(settings.temporary / "gradio")
+    environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.chdir(settings.temporary / "empty")

@@ -1,0 +1,67 @@
+"""The frame of every page: head, top bar, and the place where a page's live view is mounted."""
+
+from html import escape
+
+import gradio as gr
+
+PAGES = (
+    ("Home", "/"),
+    ("New run", "/new"),
+    ("Runs", "/runs"),
+    ("Playground", "/playground"),
+    ("Activity", "/activity"),
+)
+STATIC = "/static-lapidary"
+
+HEAD = f"""
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" type="image/svg+xml" href="{STATIC}/logo.svg">
+<link rel="stylesheet" href="{STATIC}/css/studio.css">
+<script src="{STATIC}/js/chart.js"></script>
+<script type="module" src="{STATIC}/js/studio.js"></script>
+"""
+
+
+def top_bar(current: str) -> None:
+    """The bar with the pages; `current` is the page's address."""
+    # Gradio's own bar can only be hidden, not left out; `visible=False` does not hide it in this version.
+    gr.Navbar(visible="hidden")  # type: ignore[arg-type]
+    links = "".join(
+        f'<a href="{path}"{_current(path == current)} data-page="{path}">{escape(name)}{_unread(path)}</a>'
+        for name, path in PAGES
+    )
+    gr.HTML(
+        f'<a class="lap-skip" href="#lap-main">Skip to the page</a>'
+        f'<header class="lap-shell"><a class="lap-wordmark" href="/">'
+        f'<img src="{STATIC}/logo.svg" alt="" width="20" height="20"> Lapidary</a>'
+        f'<nav class="lap-nav" aria-label="Pages">{links}</nav></header>',
+        elem_id="lap-shell",
+        elem_classes="lap-frame",
+    )
+
+
+def live_view(name: str, **data: str) -> gr.HTML:
+    """A place that the script `assets/js` fills and keeps up to date from the REST interface."""
+    attributes = "".join(f' data-{key}="{escape(value)}"' for key, value in data.items())
+    return gr.HTML(
+        f'<main id="lap-main" class="lap-page" data-lap-view="{escape(name)}"{attributes} tabindex="-1">'
+        '<div class="lap-skeleton" aria-hidden="true"></div><p class="lap-sr" role="status">Loading…</p></main>',
+        elem_classes="lap-frame",
+    )
+
+
+def page_header(title: str, text: str) -> None:
+    """The heading of a page made of Gradio's components."""
+    gr.HTML(
+        f'<div id="lap-main" class="lap-page-header" tabindex="-1"><h1>{escape(title)}</h1>'
+        f'<p class="lap-sub">{escape(text)}</p></div>',
+        elem_classes="lap-frame",
+    )
+
+
+def _current(is_current: bool) -> str:
+    return ' aria-current="page"' if is_current else ""
+
+
+def _unread(path: str) -> str:
+    return '<span class="lap-unread" data-lap-view="unread" hidden></span>' if path == "/activity" else ""

@@ -1,0 +1,207 @@
+"""The wizard: five steps over one form, a draft that survives reloads, and the start of a run."""
+
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from pipeline.config import DEFAULT_LEARNING_RATE, JobConfig
+from pipeline.errors import InvalidConfig, Problem, UserError
+from pipeline.validation import parse_job_config
+from studio.auth import Authenticator
+from studio.forms import Form, flatten
+from studio.service import Studio
+from studio.ui.dataset_step import build_dataset_step, columns_of, dataset_choices, show_dataset
+from studio.ui.export_step import build_export_step
+from studio.ui.handlers import QUIET, Caller
+from studio.ui.html import problem_list
+from studio.ui.hyperparameter_step import build_hyperparameter_step
+from studio.ui.model_step import build_model_step, follow_model, model_card
+from studio.ui.preflight_step import build_preflight_step
+from studio.ui.rail import summarise
+from studio.ui.shell import page_header
+
+STEPS = ("Model", "Dataset", "Hyperparameters", "Export", "Preflight")
+PREFLIGHT = len(STEPS) - 1
+_FIELDS_OF_STEP = (("model",), ("dataset",), ("tuning", "method", "training"), ("name", "export"), ())
+# Runs in the browser after a step has changed: Gradio leaves the focus on the body.
+_FOCUS_STEP = "() => window.lapidaryFocusStep && window.lapidaryFocusStep()"
+_OPEN_RUN = "(id) => { if (id) window.location.assign('/run?job=' + encodeURIComponent(id)) }"
+
+
+def build_wizard(demo: gr.Blocks, studio: Studio, authenticator: Authenticator) -> None:
+    """Render the page."""
+    form, caller = Form(JobConfig), Caller(authenticator)
+    # The browser holds only the draft's id; the secret is no protection and needs none.
+    draft = gr.BrowserState("", storage_key="lapidary-draft", secret="lapidary")  # noqa: S106
+    buttons: list[tuple[gr.Button | None, gr.Button | None]] = []
+    with gr.Column(elem_classes="lap-wizard"):
+        page_header("New run", "Five steps from a file of rows to a model of your own.")
+        with gr.Row(elem_classes="lap-wizard-row"):
+            with gr.Column(scale=3, min_width=320):
+                problems = gr.HTML(elem_id="wizard-problems")
+                with gr.Walkthrough(selected=0, elem_id="wizard") as walkthrough:
+                    with gr.Step(STEPS[0], id=0):
+                        model_step = build_model_step(form, studio)
+                        buttons.append(_navigation(0))
+                    with gr.Step(STEPS[1], id=1):
+                        dataset_step = build_dataset_step(form, studio, caller)
+                        buttons.append(_navigation(1))
+                    with gr.Step(STEPS[2], id=2):
+                        build_hyperparameter_step(form)
+                        buttons.append(_navigation(2))
+                    with gr.Step(STEPS[3], id=3):
+                        build_export_step(form)
+                        buttons.append(_navigation(3))
+                    with gr.Step(STEPS[4], id=4):
+                        preflight_step = build_preflight_step()
+                        buttons.append(_navigation(4))
+            with gr.Column(scale=1, min_width=260):
+                rail = gr.HTML(elem_id="wizard-rail")
+    started = gr.Textbox(visible=False)
+    step_shown = gr.Number(0, visible=False, precision=0)
+    form.follow_variants()
+    follow_model(form, studio, model_step)
+    fields = list(form.components.values())
+    inputs = {draft, step_shown, *fields}
+    report = [problems, rail, *preflight_step.outputs]
+
+    def describe(values: dict[str, Any], step: int) -> dict[Component, Any]:
+        """Everything that is derived from the form: the rail, and on the last step the findings."""
+        document = form.document(values)
+        shown: dict[Component, Any] = {rail: summarise(studio, document), problems: ""}
+        return shown | (preflight_step.show(studio, document) if step == PREFLIGHT else {})
+
+    def keep(values: dict[Component, Any], owner: str, step: int) -> str:
+        return studio.save_draft(values[draft] or "", owner=owner, step=step, values=form.read(values)).id
+
+    def go(target: int) -> Any:
+        def move(values: dict[Component, Any], request: gr.Request) -> dict[Component, Any]:
+            owner, current = caller.owner(request), int(values[step_shown])
+            wrong = _problems_before(form.document(form.read(values)), target)
+            if target > current and wrong:
+                return {problems: problem_list(wrong), draft: keep(values, owner, current)}
+            moved = {walkthrough: gr.Walkthrough(selected=target), step_shown: target}
+            return moved | describe(form.read(values), target) | {draft: keep(values, owner, target)}
+
+        return move
+
+    outputs = [draft, walkthrough, step_shown, *report]
+    for number, (back, forward) in enumerate(buttons):
+        for button, target in ((back, number - 1), (forward, number + 1)):
+            if button is not None:
+                button.click(go(target), inputs, outputs, **QUIET).then(None, js=_FOCUS_STEP)
+
+    def open_step(values: dict[Component, Any], request: gr.Request, event: gr.SelectData) -> dict[Component, Any]:
+        target = STEPS.index(str(event.value)) if event.value in STEPS else int(event.index)
+        return (
+            {step_shown: target}
+            | describe(form.read(values), target)
+            | {draft: keep(values, caller.owner(request), target)}
+        )
+
+    walkthrough.select(open_step, inputs, [draft, step_shown, *report], **QUIET)  # type: ignore[attr-defined]
+
+    def autosave(values: dict[Component, Any], request: gr.Request) -> dict[Component, Any]:
+        return {draft: keep(values, caller.owner(request), int(values[step_shown]))}
+
+    gr.on([_edited(field) for field in fields], autosave, inputs, [draft], trigger_mode="always_last", **QUIET)
+
+    def follow_tuning(kind: str, rate: str) -> Any:
+        """The default learning rate goes with the kind of tuning, unless it was changed."""
+        others = {f"{value:g}" for name, value in DEFAULT_LEARNING_RATE.items() if name != kind}
+        return f"{DEFAULT_LEARNING_RATE[kind]:g}" if rate in others else gr.skip()
+
+    kind, rate = form.components["tuning.kind"], form.components["training.learning_rate"]
+    kind.input(follow_tuning, [kind, rate], rate, **QUIET)  # type: ignore[attr-defined]
+
+    def apply_fix(index: int) -> Any:
+        def mend(values: dict[Component, Any], request: gr.Request) -> dict[Component, Any]:
+            typed = form.read(values)
+            patch = preflight_step.fixes(studio, form.document(typed))[index].patch
+            mended = {**typed, **patch}
+            saved = studio.save_draft(values[draft] or "", owner=caller.owner(request), step=PREFLIGHT, values=mended)
+            return form.updates(mended) | describe(mended, PREFLIGHT) | {draft: saved.id}
+
+        return mend
+
+    for index, button in enumerate(preflight_step.fix_buttons):
+        button.click(apply_fix(index), inputs, [draft, *fields, *report], **QUIET)
+
+    def start(values: dict[Component, Any], request: gr.Request) -> dict[Component, Any]:
+        owner = caller.owner(request)
+        try:
+            job = studio.submit(form.document(form.read(values)), owner=owner)
+        except InvalidConfig as error:
+            return {problems: problem_list(error.problems), started: ""}
+        except UserError:
+            return describe(form.read(values), PREFLIGHT) | {started: ""}
+        studio.forget_draft(values[draft] or "", owner=owner)
+        return {started: job.job_id, draft: ""}
+
+    preflight_step.start.click(start, inputs, [started, draft, *report], **QUIET).then(None, started, js=_OPEN_RUN)
+
+    def restore(values: dict[Component, Any], request: gr.Request) -> dict[Component, Any]:
+        """Fill the form: with a run to clone, the demo, or the draft."""
+        owner = caller.owner(request)
+        typed, step = _initial_values(studio, form, request, values[draft] or "", owner=owner)
+        columns = columns_of(typed["dataset.path"])
+        choices = {
+            form.components["dataset.path"]: gr.update(
+                choices=dataset_choices(studio, owner), value=typed["dataset.path"]
+            ),
+            **{
+                form.components[f"dataset.{name}"]: gr.update(choices=columns, value=typed[f"dataset.{name}"])
+                for name in ("prompt_column", "completion_column")
+            },
+            model_step.card: model_card(studio.catalog, typed["model.base_model"] or ""),
+            dataset_step.preview: show_dataset(
+                {name: typed[f"dataset.{name}"] for name in ("path", "format", "prompt_column", "completion_column")}
+            ),
+        }
+        moved = {walkthrough: gr.Walkthrough(selected=step), step_shown: step}
+        return form.updates(typed) | choices | moved | describe(typed, step)
+
+    filled = [*fields, model_step.card, dataset_step.preview, walkthrough, step_shown, *report]
+    demo.load(restore, {draft, step_shown}, filled, **QUIET)
+
+
+def _navigation(step: int) -> tuple[gr.Button | None, gr.Button | None]:
+    with gr.Row(elem_classes="lap-step-buttons"):
+        back = gr.Button("Back", variant="secondary", elem_id=f"back-{step}") if step else None
+        forward = gr.Button("Continue", variant="primary", elem_id=f"continue-{step}") if step < PREFLIGHT else None
+    return back, forward
+
+
+def _problems_before(document: dict[str, Any], target: int) -> list[Problem]:
+    """Problems of the fields on the steps before `target`."""
+    try:
+        parse_job_config(document)
+    except InvalidConfig as error:
+        sections = {section for step in _FIELDS_OF_STEP[:target] for section in step}
+        return [problem for problem in error.problems if problem.field.split(".")[0] in sections]
+    return []
+
+
+def _initial_values(
+    studio: Studio, form: Form, request: gr.Request, draft_id: str, *, owner: str
+) -> tuple[dict[str, Any], int]:
+    defaults = form.defaults()
+    query = request.query_params
+    if "clone" in query:
+        job = studio.job(query["clone"], owner=owner)
+        return {**defaults, **flatten(job.config.model_dump(mode="json", exclude={"kind"}))}, 2
+    if "demo" not in query and (saved := studio.draft(draft_id, owner=owner)):
+        return {**defaults, **saved.values}, saved.step
+    model = next(iter(studio.catalog.models))
+    first = {**defaults, "model.base_model": model, **studio.catalog.recommended(model)}
+    if "demo" in query:
+        demo = next(data for data in studio.datasets(owner=owner) if data.eval_path is not None)
+        first |= {"dataset.path": demo.path, "dataset.eval_path": demo.eval_path, "name": "gem-orders"}
+        return first, PREFLIGHT
+    return first, 0
+
+
+def _edited(field: Component) -> Any:
+    """The event of a finished edit: leaving a text field, or a choice."""
+    return field.blur if isinstance(field, (gr.Textbox, gr.Number)) else field.input  # type: ignore[attr-defined]

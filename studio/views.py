@@ -1,0 +1,104 @@
+"""What the doors show of a record: plain JSON types, names as in the contract."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from db.models import Activity, Artifact, Dataset, Job, Metric
+from db.states import JobState
+from studio.catalog import Catalog
+
+
+def job_view(job: Job, catalog: Catalog) -> dict[str, Any]:
+    """A job for a list or the head of its page."""
+    return {
+        "id": job.id,
+        "job_id": job.job_id,
+        "name": job.name,
+        "kind": job.kind,
+        "state": str(job.state),
+        "stage": job.stage,
+        "message": job.message,
+        "progress": round(job.progress, 4),
+        "step": job.step,
+        "total_steps": job.total_steps,
+        "epoch": round(job.epoch, 3),
+        "latest": job.latest,
+        "facts": job.facts,
+        "stopped_early": job.stopped_early,
+        "error": None if job.error_message is None else {"code": job.error_code, "message": job.error_message},
+        "base_model": job.config.model.base_model,
+        "base_model_name": catalog.display_name(job.config.model.base_model),
+        "dataset": job.config.dataset.path,
+        "tuning": job.config.tuning.kind,
+        "gpu": job.gpu,
+        "attempt": job.attempt,
+        "eta_seconds": eta_seconds(job),
+        "revision": job.revision,
+        "created_at": iso(job.created_at),
+        "started_at": iso(job.started_at),
+        "finished_at": iso(job.finished_at),
+    }
+
+
+def eta_seconds(job: Job) -> float | None:
+    """Seconds until training ends, at the pace so far; None before the first step or when nothing runs."""
+    elapsed = job.latest.get("train_seconds")
+    if job.state != JobState.RUNNING or not isinstance(elapsed, float) or job.step == 0:
+        return None
+    return elapsed / job.step * (job.total_steps - job.step)
+
+
+def metric_rows(metrics: Sequence[Metric]) -> dict[str, list[list[float]]]:
+    """Values by name, each a list of [step, value] in the order they were logged."""
+    series: dict[str, list[list[float]]] = {}
+    for metric in metrics:
+        series.setdefault(metric.name, []).append([metric.step, metric.value])
+    return series
+
+
+def artifact_view(artifact: Artifact) -> dict[str, Any]:
+    """A result with its address for download."""
+    return {
+        "id": artifact.id,
+        "kind": artifact.kind,
+        "path": artifact.path,
+        "size_bytes": artifact.size_bytes,
+        "url": f"/api/artifacts/{artifact.id}/download",
+        "created_at": iso(artifact.created_at),
+    }
+
+
+def activity_view(entry: Activity) -> dict[str, Any]:
+    """An entry of the feed."""
+    return {
+        "id": entry.id,
+        "event_type": entry.event_type,
+        "entity_type": entry.entity_type,
+        "entity_id": entry.entity_id,
+        "title": entry.title,
+        "message": entry.message,
+        "status": entry.status,
+        "user_id": entry.owner,
+        "metadata": entry.details,
+        "read": entry.read,
+        "created_at": iso(entry.created_at),
+    }
+
+
+def dataset_view(dataset: Dataset) -> dict[str, Any]:
+    """A data set of the registry."""
+    return {
+        "id": dataset.id,
+        "name": dataset.name,
+        "format": dataset.format,
+        "num_samples": dataset.num_samples,
+        "size_bytes": dataset.size_bytes,
+        "checksum": dataset.checksum,
+        "created_at": iso(dataset.created_at),
+    }
+
+
+def iso(time: datetime | None) -> str | None:
+    """ISO 8601 in UTC."""
+    return None if time is None else time.isoformat().replace("+00:00", "Z")

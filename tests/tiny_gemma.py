@@ -1,0 +1,83 @@
+"""Builds a model of the Gemma 3 architecture so small that a test can train it, and rows for it to learn."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from transformers import Gemma3ForCausalLM, Gemma3TextConfig, GemmaTokenizer
+from trl.chat_template_utils import gemma3_chat_template
+
+SPECIAL_TOKENS = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"]
+BYTE_TOKENS = [f"<0x{byte:02X}>" for byte in range(256)]
+VOCABULARY = 512
+STONES = ("agate", "beryl", "citrine", "garnet", "jasper", "opal", "peridot", "ruby", "topaz", "zircon")
+
+
+def build_tiny_gemma(folder: Path, *, softcap: float | None = None) -> Path:
+    """Write a random model with its tokenizer to `folder` and return it. The same arguments give the same weights."""
+    tokenizer = build_tokenizer()
+    config = Gemma3TextConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        sliding_window=64,
+        layer_types=["sliding_attention", "full_attention"],
+        max_position_embeddings=256,
+        final_logit_softcapping=softcap,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=[tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<end_of_turn>")],
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Gemma3ForCausalLM(config)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def build_tokenizer() -> GemmaTokenizer:
+    """A byte-fallback BPE with Gemma's special tokens and chat template."""
+    trained = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
+    trained.normalizer = normalizers.Replace(" ", "▁")
+    trained.pre_tokenizer = pre_tokenizers.Split("▁", behavior="merged_with_next")
+    texts = [f"{turn['role']}\n{turn['content']}" for row in chat_rows(50) for turn in row["messages"]]
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY, special_tokens=[*SPECIAL_TOKENS, *BYTE_TOKENS], show_progress=False
+    )
+    trained.train_from_iterator(texts, trainer)
+    model = json.loads(trained.to_str())["model"]
+    tokenizer = GemmaTokenizer(
+        vocab=model["vocab"],
+        merges=[tuple(merge) for merge in model["merges"]],
+        extra_special_tokens=["<start_of_turn>", "<end_of_turn>"],
+        add_bos_token=True,
+        model_max_length=256,
+    )
+    tokenizer.chat_template = gemma3_chat_template
+    return tokenizer
+
+
+def chat_rows(count: int) -> list[dict[str, Any]]:
+    """Conversations of one to three questions with answers of different lengths."""
+    rows = []
+    for index in range(count):
+        turns = []
+        for turn in range(1 + index % 3):
+            stone = STONES[(index + turn) % len(STONES)]
+            turns.append({"role": "user", "content": f"How many carats has the {stone}?"})
+            turns.append({"role": "assistant", "content": f"The {stone} has {1 + index % 7} carats" + " exactly" * (index % 5) + "."})
+        rows.append({"messages": turns})
+    return rows
+
+
+def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
+    """Write one JSON object a line and return the path."""
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
