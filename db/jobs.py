@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
-from sqlalchemy import func, or_
+from sqlalchemy import delete, func, or_
 from sqlmodel import Session, col, select
 
 from db import activity
@@ -136,9 +136,12 @@ def _apply(session: Session, job: Job, event: Event) -> None:
     match event:
         case StageStarted():
             job.stage, job.message, job.progress = event.stage, event.message, max(job.progress, event.progress)
+            if event.stage == "training":
+                job.facts = {**job.facts, "training_started_at": event.time}
         case StepLogged():
             job.step, job.total_steps, job.epoch = event.step, event.total_steps, event.epoch
             job.latest = {**job.latest, **event.metrics}
+            job.facts = {**job.facts, "step_at": event.time}
             job.progress = _training_progress(event.step, event.total_steps)
             _add_metrics(session, job, event.step, event.metrics)
         case EvaluationFinished():
@@ -167,6 +170,8 @@ def _training_progress(step: int, total_steps: int) -> float:
 
 
 def _add_metrics(session: Session, job: Job, step: int, metrics: dict[str, float]) -> None:
+    # A resumed run logs some steps again: the later value counts, under a new row id, so that pages see it.
+    session.exec(delete(Metric).where(col(Metric.job) == job.id, col(Metric.step) == step, col(Metric.name).in_(metrics)))
     for name, value in metrics.items():
         session.add(Metric(job=job.id, step=step, name=name, value=value))
 

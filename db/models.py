@@ -80,7 +80,12 @@ class JobTransition(SQLModel, table=True):
 class Metric(SQLModel, table=True):
     """One value that a job logged at a step; a step's value is stored once."""
 
-    __table_args__ = (UniqueConstraint("job", "step", "name"), Index("ix_metric_job_id", "job", "id"))
+    # A row id must not come back after its row is deleted: readers continue after the last id they saw.
+    __table_args__ = (
+        UniqueConstraint("job", "step", "name"),
+        Index("ix_metric_job_id", "job", "id"),
+        {"sqlite_autoincrement": True},
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     job: str = Field(foreign_key="job.id", ondelete="CASCADE")

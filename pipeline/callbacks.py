@@ -26,6 +26,7 @@ class TrackerCallback(TrainerCallback):
         self.stopped_early = False
         self._step_began = 0.0
         self._seconds = 0.0
+        self._tokens = 0.0
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -52,10 +53,10 @@ class TrackerCallback(TrainerCallback):
         """Record the values of a step."""
         if "loss" not in logs:
             return
-        metrics = {name: float(value) for name, value in logs.items() if name not in ("epoch", "tokens")}
-        metrics["tokens_per_second"] = logs["tokens"] / self._seconds
+        metrics = {name: float(value) for name, value in logs.items() if name != "epoch"}
+        metrics["tokens_per_second"] = (logs["num_tokens"] - self._tokens) / self._seconds
         metrics["peak_memory_bytes"] = float(peak_memory_bytes())
-        self._seconds = 0.0
+        self._seconds, self._tokens = 0.0, logs["num_tokens"]
         self.tracker.record(
             StepLogged(step=state.global_step, total_steps=state.max_steps, epoch=float(state.epoch), metrics=metrics)
         )

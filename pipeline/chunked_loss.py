@@ -24,7 +24,7 @@ CPU_LOGITS_PER_BLOCK = 2 * 1024 * 1024
 
 
 class TokenLoss(NamedTuple):
-    """The summed loss with its gradient, and what was counted on the way (scalars, the counts without gradient)."""
+    """The summed loss, and the number of tokens whose target had the best logit (a tie counts as right). Scalars."""
 
     summed: torch.Tensor
     correct: torch.Tensor
@@ -182,7 +182,8 @@ def _scores_to_gradient(
 ) -> torch.Tensor:
     """Turn raw `scores` (tokens, vocabulary) into the gradient of the summed loss by them, in place.
 
-    Writes each token's loss into `losses` and returns the number of tokens whose best score is the target's.
+    Writes each token's loss into `losses` and returns the number of tokens whose target has the best score
+    (a tie counts as right).
     """
     if bias is not None:
         scores += bias
@@ -193,16 +194,17 @@ def _scores_to_gradient(
         scores.div_(softcap).tanh_()
         slope = 1 - scores.square()
         scores *= softcap
-    best, guess = scores.max(dim=-1)
+    # Finding the value of the maximum is vectorised, finding its place is twenty times slower on a CPU.
+    best = scores.amax(dim=-1)
     column = targets.unsqueeze(1)
     at_target = scores.gather(1, column).squeeze(1)
     torch.softmax(scores, dim=-1, out=scores)
-    # The probability of the best token is at least 1 / vocabulary, so its logarithm is safe where the target's is not.
-    log_normaliser = best - scores.gather(1, guess.unsqueeze(1)).squeeze(1).log()
-    losses.copy_(log_normaliser - at_target)
+    # The best token's probability is at least 1 / vocabulary: its logarithm is safe where the target's may not be.
+    log_normaliser = best - scores.amax(dim=-1).log_()
+    torch.sub(log_normaliser, at_target, out=losses)
     scores.scatter_add_(1, column, torch.full_like(column, -1, dtype=scores.dtype))
     if slope is not None:
         scores *= slope
     if logit_scale != 1.0:
         scores *= logit_scale
-    return (guess == targets).sum()
+    return (at_target == best).sum()

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from db import activity, drafts, jobs
 from db.database import Database
 from db.models import Artifact, Dataset, Draft, Job
@@ -22,7 +24,7 @@ from studio.catalog import Catalog
 from studio.hub_cache import cached_models
 from studio.scheduler import Scheduler
 from studio.settings import Settings
-from studio.workbench import Prompt, Workbench
+from studio.workbench import AnswerFailed, Prompt, Workbench
 
 LOG_CHUNK_BYTES = 256 << 10
 
@@ -208,18 +210,27 @@ class Studio:
     def answer(
         self, job: Job, *, side: str, messages: list[dict[str, str]], max_new_tokens: int, temperature: float
     ) -> Iterator[str]:
-        """The answer of the base or the tuned model of a completed run, in pieces. Raises AnswerFailed."""
+        """The answer of the base or the tuned model of a completed run, in pieces.
+
+        Raises:
+            AnswerFailed: the run is not complete, or the model cannot be loaded.
+            InvalidConfig: an argument is out of its bounds.
+        """
+        if job.state != JobState.COMPLETED:
+            raise AnswerFailed(f"{job.name} is {job.state}. Only a completed run has a model to ask.")
         folder = self.run_dir(job).artifact("model" if job.config.tuning.kind == "full" else "adapter")
-        prompt = Prompt.model_validate(
-            {
-                "base_model": job.config.model.base_model,
-                "adapter": str(folder),
-                "side": side,
-                "messages": messages,
-                "max_new_tokens": max_new_tokens,
-                "temperature": temperature,
-            }
-        )
+        try:
+            prompt = Prompt(
+                base_model=job.config.model.base_model,
+                adapter=str(folder),
+                side=side,  # type: ignore[arg-type] - checked by the model
+                messages=messages,
+                max_new_tokens=max_new_tokens,
+                temperature=temperature,
+            )
+        except ValidationError as error:
+            problems = [Problem(str(detail["loc"][0]), detail["msg"]) for detail in error.errors()]
+            raise InvalidConfig(problems) from error
         yield from self.workbench.answer(prompt)
 
     def _contain_paths(self, config: JobConfig) -> None:

@@ -43,9 +43,9 @@ def job_view(job: Job, catalog: Catalog) -> dict[str, Any]:
 
 def eta_seconds(job: Job) -> float | None:
     """Seconds until training ends, at the pace so far; None before the first step or when nothing runs."""
-    elapsed = job.latest.get("train_seconds")
-    if job.state != JobState.RUNNING or not isinstance(elapsed, float) or job.step == 0:
+    if job.state != JobState.RUNNING or job.stage != "training" or job.step == 0 or "step_at" not in job.facts:
         return None
+    elapsed = job.facts["step_at"] - job.facts["training_started_at"]
     return elapsed / job.step * (job.total_steps - job.step)
 
 

@@ -123,6 +123,7 @@ class ChunkedLossTrainer(SFTTrainer):
         self.batching = batching
         super().__init__(**arguments)
         self.counts = _TokenCounts()
+        self.tokens_seen = 0.0
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int] | None:
         if self.batching != "grouped":
@@ -167,9 +168,11 @@ class ChunkedLossTrainer(SFTTrainer):
         return loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add the accuracy and the number of real tokens since the last log to the training values."""
+        """Add the accuracy since the last log, and the real tokens since the start, to the training values."""
         if "loss" in logs:
-            logs |= self.counts.take()
+            values = self.counts.take()
+            self.tokens_seen += values.pop("tokens")
+            logs |= {**values, "num_tokens": self.tokens_seen}
         Trainer.log(self, logs, start_time)
 
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:

@@ -85,6 +85,26 @@ def register_endpoints(studio: Studio, authenticator: Authenticator) -> None:
         job = studio.cancel(job_id, owner=owner_of(authenticator, request), keep=keep)
         return views.job_view(job, studio.catalog)
 
+    @endpoint
+    def generate(
+        job_id: str, prompt: str, side: str, max_new_tokens: int, temperature: float, request: gr.Request
+    ) -> str:
+        """Answer a prompt with the model of a completed run.
+
+        Args:
+            job_id: The readable id or the UUID.
+            prompt: What the user says.
+            side: "tuned", or "base" for the model before tuning.
+            max_new_tokens: The longest answer, in tokens.
+            temperature: 0 is greedy.
+        """
+        job = studio.job(job_id, owner=owner_of(authenticator, request))
+        turn = {"role": "user", "content": prompt}
+        pieces = studio.answer(
+            job, side=side, messages=[turn], max_new_tokens=max_new_tokens, temperature=temperature
+        )
+        return "".join(pieces)
+
     def health() -> dict[str, Any]:
         """Whether the studio is up."""
         return HEALTH
@@ -93,4 +113,5 @@ def register_endpoints(studio: Studio, authenticator: Authenticator) -> None:
     gr.api(list_jobs, api_name="jobs")
     gr.api(job_status, api_name="job_status")
     gr.api(cancel_job, api_name="cancel_job")
+    gr.api(generate, api_name="generate", concurrency_limit=1)
     gr.api(health, api_name="health")

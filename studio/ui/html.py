@@ -41,7 +41,7 @@ def finding_list(findings: Sequence[Finding]) -> str:
 
 def key_values(pairs: Iterable[tuple[str, str]]) -> str:
     """A definition list."""
-    rows = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in pairs)
+    rows = "".join(f"<div><dt>{escape(key)}</dt><dd>{escape(value)}</dd></div>" for key, value in pairs)
     return f'<dl class="lap-kv">{rows}</dl>'
 
 
@@ -75,7 +75,7 @@ def _sample(example: Example) -> str:
     turns = [("text", example.text or "")] if example.messages is None else []
     turns += [(message.role, message.content) for message in example.messages or ()]
     rows = "".join(
-        f'<dt>{escape(role)}</dt><dd class="lap-code">{_lines(_cut(content))}</dd>' for role, content in turns
+        f"<div><dt>{escape(role)}</dt><dd>{_lines(_cut(content))}</dd></div>" for role, content in turns
     )
     return f'<p class="lap-meta">Row {example.row}</p><dl class="lap-kv">{rows}</dl>'
 

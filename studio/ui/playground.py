@@ -22,7 +22,7 @@ _PROMPTS_OFFERED = 12
 def build_playground(demo: gr.Blocks, studio: Studio, authenticator: Authenticator) -> None:
     """Render the page. `?job=` chooses a run."""
     caller = Caller(authenticator)
-    with gr.Column(elem_classes="lap-wizard"):
+    with gr.Column(elem_classes="lap-page"):
         page_header("Playground", "One prompt, two answers: the base model's and your tuned model's, decoded alike.")
         notice = gr.HTML(elem_id="playground-notice")
         with gr.Row():

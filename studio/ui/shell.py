@@ -32,8 +32,7 @@ def top_bar(current: str) -> None:
     )
     gr.HTML(
         f'<a class="lap-skip" href="#lap-main">Skip to the page</a>'
-        f'<header class="lap-shell"><a class="lap-wordmark" href="/">'
-        f'<img src="{STATIC}/logo.svg" alt="" width="20" height="20"> Lapidary</a>'
+        f'<header class="lap-shell"><a class="lap-wordmark" href="/">Lapidary</a>'
         f'<nav class="lap-nav" aria-label="Pages">{links}</nav></header>',
         elem_id="lap-shell",
         elem_classes="lap-frame",

@@ -53,7 +53,7 @@ def _sizes(name: str, *values: str) -> Size:
 
 def _surfaces() -> dict[str, str]:
     """Backgrounds, hairlines and gaps of the page, its blocks, panels and tables."""
-    fills = {"body_background_fill": "bg", "background_fill_primary": "surface", "background_fill_secondary": "sunken",
+    fills = {"body_background_fill": "bg", "background_fill_primary": "surface", "background_fill_secondary": "hover",
              "panel_background_fill": "surface", "table_even_background_fill": "surface",
              "table_odd_background_fill": "surface", "table_row_focus": "hover", "code_background_fill": "sunken",
              "color_accent_soft": "accent-soft", "error_background_fill": "bad-soft", "stat_background_fill": "accent",

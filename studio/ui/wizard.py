@@ -35,7 +35,7 @@ def build_wizard(demo: gr.Blocks, studio: Studio, authenticator: Authenticator) 
     # The browser holds only the draft's id; the secret is no protection and needs none.
     draft = gr.BrowserState("", storage_key="lapidary-draft", secret="lapidary")  # noqa: S106
     buttons: list[tuple[gr.Button | None, gr.Button | None]] = []
-    with gr.Column(elem_classes="lap-wizard"):
+    with gr.Column(elem_classes="lap-page"):
         page_header("New run", "Five steps from a file of rows to a model of your own.")
         with gr.Row(elem_classes="lap-wizard-row"):
             with gr.Column(scale=3, min_width=320):

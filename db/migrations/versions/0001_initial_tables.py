@@ -148,6 +148,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job"], ["job.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("job", "step", "name"),
+        sqlite_autoincrement=True,
     )
     with op.batch_alter_table("metric", schema=None) as batch_op:
         batch_op.create_index("ix_metric_job_id", ["job", "id"], unique=False)
