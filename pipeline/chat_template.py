@@ -94,12 +94,12 @@ class ChatTemplate:
         return own if isinstance(own, str) and has_generation_markers(own) else None
 
     def _finds_whole_answers(self, render: Callable[[Sequence[Message]], Rendered]) -> bool:
-        """Whether both answers of a probe are found with something after them (the end of the turn), and no more."""
+        """Whether both answers of a probe are found, each with the end of its turn, and no question among them."""
         turns = [Message("user", "One?"), Message("assistant", "Two."), Message("user", "3?"), Message("assistant", "Four.")]
         rendered = render(turns)
         found = [rendered.text[start:end] for start, end in rendered.spans]
-        wholes = [text.strip().startswith(a) and text.strip() != a for text, a in zip(found, ("Two.", "Four."), strict=False)]
-        return len(found) == 2 and all(wholes) and "?" not in "".join(found)
+        ended = [text.partition(answer)[2].strip() for text, answer in zip(found, ("Two.", "Four."), strict=False)]
+        return len(found) == 2 and all(ended) and "?" not in "".join(found)
 
     def _render_by_marks(self, messages: Sequence[Message], template: str) -> Rendered:
         texts, spans = self._apply(self._fold(messages), template=template, return_assistant_tokens_mask=True)

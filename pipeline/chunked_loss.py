@@ -48,6 +48,8 @@ def linear_cross_entropy(
     bias: torch.Tensor | None = None,
     logit_scale: float = 1.0,
     softcap: float | None = None,
+    logits_per_chunk: int = LOGITS_PER_CHUNK,
+    logits_per_block: int = CPU_LOGITS_PER_BLOCK,
 ) -> TokenLoss:
     """Sum over the tokens of the cross-entropy of `hidden @ weight.T` with `targets`.
 
@@ -59,10 +61,16 @@ def linear_cross_entropy(
         weight: (vocabulary, width)
         targets: (tokens,) token ids
         bias: (vocabulary,)
+        logits_per_chunk: logits in memory at a time, in the number format of `hidden`
+        logits_per_block: logits widened for the softmax at a time; a GPU widens the whole chunk
     """
     if torch.is_autocast_enabled(hidden.device.type):
         hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
-    summed, correct = _LinearCrossEntropy.apply(hidden, weight, bias, targets, logit_scale, softcap)
+    chunk_rows = max(1, min(len(hidden), logits_per_chunk // len(weight)))
+    block_rows = chunk_rows if hidden.is_cuda else max(1, min(chunk_rows, logits_per_block // len(weight)))
+    summed, correct = _LinearCrossEntropy.apply(
+        hidden, weight, bias, targets, logit_scale, softcap, chunk_rows, block_rows
+    )
     return TokenLoss(summed, correct)
 
 
@@ -117,13 +125,13 @@ class _LinearCrossEntropy(torch.autograd.Function):
         targets: torch.Tensor,
         logit_scale: float,
         softcap: float | None,
+        chunk_rows: int,
+        block_rows: int,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         tokens, vocabulary = hidden.shape[0], weight.shape[0]
         wants_hidden, wants_weight, wants_bias = ctx.needs_input_grad[:3]
         weight_cast = weight.to(hidden.dtype)
         exact = torch.promote_types(hidden.dtype, torch.float32)
-        chunk_rows = max(1, min(tokens, LOGITS_PER_CHUNK // vocabulary))
-        block_rows = chunk_rows if hidden.is_cuda else max(1, min(chunk_rows, CPU_LOGITS_PER_BLOCK // vocabulary))
 
         logits = hidden.new_empty(chunk_rows, vocabulary)
         block = hidden.new_empty(block_rows, vocabulary, dtype=exact)
@@ -165,9 +173,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             None if grad_hidden is None else grad_hidden * grad,
             None if grad_weight is None else grad_weight.mul_(grad).to(ctx.weight_dtype),
             None if grad_bias is None else grad_bias.mul_(grad).to(ctx.weight_dtype),
-            None,
-            None,
-            None,
+            *(None,) * 5,
         )
 
 

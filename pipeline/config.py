@@ -116,7 +116,7 @@ class TrainingConfig(Config):
     lr_scheduler: Literal["cosine", "linear", "constant", "constant_with_warmup"] = Field(
         "cosine", description="How the learning rate falls after warm-up."
     )
-    warmup_ratio: float = Field(0.03, ge=0, le=1, description="Share of the steps in which the learning rate rises.")
+    warmup_ratio: float = Field(0.03, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
     weight_decay: float = Field(0.01, ge=0, le=1, description="Pull of the trained weights towards zero.")
     max_grad_norm: float = Field(1.0, gt=0, le=1000, description="Gradients longer than this are shortened to it.")
     optimizer: Literal["adamw_torch", "adamw_torch_fused", "adafactor"] = Field(
@@ -166,10 +166,13 @@ class FineTuneJobConfig(Config):
 
     @model_validator(mode="before")
     @classmethod
-    def _learning_rate_follows_tuning(cls, data: Any) -> Any:
+    def _fill_in_what_follows(cls, data: Any) -> Any:
+        """A tuning section without a kind is LoRA; the default learning rate follows the kind."""
         if not isinstance(data, Mapping):
             return data
         tuning, training = data.get("tuning"), data.get("training", {})
+        if isinstance(tuning, Mapping) and "kind" not in tuning:
+            data = {**data, "tuning": {"kind": "lora", **tuning}}
         kind = tuning.get("kind") if isinstance(tuning, Mapping) else getattr(tuning, "kind", "lora")
         if kind == "full" and isinstance(training, Mapping) and "learning_rate" not in training:
             return {**data, "training": {**training, "learning_rate": DEFAULT_LEARNING_RATE["full"]}}

@@ -74,7 +74,7 @@ def add_config_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def document_with_flags(document: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
-    """`document` with the given dotted flags put over it; the kind of a variant is filled in where it is not said."""
+    """`document` with the given dotted flags put over it."""
     flags = {flag.path: flag for flag in config_flags()}
     merged: dict[str, Any] = {**document}
     for path, value in given.items():
@@ -85,10 +85,6 @@ def document_with_flags(document: Mapping[str, Any], given: Mapping[str, str]) -
             target[section] = {**inner} if isinstance(inner, Mapping) else {}
             target = target[section]
         target[leaf] = None if flags[path].takes_none and value.lower() in NONE_WORDS else value
-    for name, field in FineTuneJobConfig.model_fields.items():
-        section = merged.get(name)
-        if isinstance(field.default, BaseModel) and "kind" in type(field.default).model_fields and isinstance(section, dict):
-            section.setdefault("kind", field.default.kind)  # type: ignore[attr-defined]
     return merged
 
 

@@ -39,13 +39,17 @@ def _problem(detail: ErrorDetails) -> Problem:
 
 
 def _unknown_key(path: list[str]) -> str:
-    known = {field: ".".join((*where, field)) for where, field in _all_fields(JobConfig)}
-    siblings = [field for where, field in _all_fields(JobConfig) if list(where) == path[:-1]]
-    where = ".".join(path[:-1])
-    for candidates, cutoff in (({name: f"{where}.{name}".lstrip(".") for name in siblings}, 0.7), (known, 0.6)):
-        if near := difflib.get_close_matches(path[-1], candidates, n=1, cutoff=cutoff):
+    *where, name = path
+    fields = list(_all_fields(JobConfig))
+    if (tuple(where), name) in fields:
+        return "is a setting of another kind. Take it out, or change the kind."
+    siblings = {field: ".".join((*where, field)) for parents, field in fields if list(parents) == where}
+    everywhere = {field: ".".join((*parents, field)) for parents, field in fields}
+    for candidates, cutoff in ((siblings, 0.75), (everywhere, 0.75), (siblings, 0.5), (everywhere, 0.5)):
+        containing = [field for field in candidates if name in field.split("_") or f"_{name}" in field]
+        if near := containing or difflib.get_close_matches(name, candidates, n=1, cutoff=cutoff):
             return f"is not a setting. Did you mean {candidates[near[0]]}?"
-    return f"is not a setting. The settings here are: {', '.join(sorted(set(siblings)))}."
+    return f"is not a setting. The settings here are: {', '.join(sorted(siblings))}."
 
 
 def _all_fields(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig, GemmaTokenizer
 from trl.chat_template_utils import gemma3_chat_template
 
@@ -46,7 +46,8 @@ def build_tokenizer() -> GemmaTokenizer:
     """A byte-fallback BPE with Gemma's special tokens and chat template."""
     trained = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
     trained.normalizer = normalizers.Replace(" ", "▁")
-    trained.pre_tokenizer = pre_tokenizers.Split("▁", behavior="merged_with_next")
+    # As in Gemma's tokenizer, no word grows over a line's end.
+    trained.pre_tokenizer = pre_tokenizers.Split(Regex(r"\n|▁?[^▁\n]+|▁"), behavior="isolated")
     texts = [f"{turn['role']}\n{turn['content']}" for row in chat_rows(50) for turn in row["messages"]]
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY, special_tokens=[*SPECIAL_TOKENS, *BYTE_TOKENS], show_progress=False

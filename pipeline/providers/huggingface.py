@@ -6,7 +6,8 @@ from pathlib import Path
 import peft
 import torch
 from peft import PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.pytorch_utils import Conv1D
 
 from pipeline.config import LoraConfig, ModelConfig
 from pipeline.errors import InvalidConfig, Problem
@@ -17,10 +18,11 @@ ALL_LINEAR = "all-linear"
 
 def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
     """The tokenizer of the base model, padding on the right; without a padding token, the end token pads."""
+    source = {"revision": config.revision, "trust_remote_code": config.trust_remote_code}
     with explained(config):
-        tokenizer = AutoTokenizer.from_pretrained(
-            config.base_model, revision=config.revision, trust_remote_code=config.trust_remote_code
-        )
+        # First, because it knows better than the tokenizer what is wrong with a model that cannot be loaded.
+        AutoConfig.from_pretrained(config.base_model, **source)
+        tokenizer = AutoTokenizer.from_pretrained(config.base_model, **source)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "right"
@@ -79,17 +81,9 @@ def _target_modules(model: PreTrainedModel, wanted: str) -> str | list[str]:
 
 def _linear_leaves(model: PreTrainedModel) -> set[str]:
     """Last parts of the names of the language model's linear layers, the output head aside."""
-    # PEFT's own notion of a layer that all-linear adapts, for transformers' Conv1D of GPT-2 too.
-    kinds = (torch.nn.Linear, *_conv1d())
-    return {
-        name.rpartition(".")[2] for name, module in model.get_decoder().named_modules() if isinstance(module, kinds)
-    }
-
-
-def _conv1d() -> tuple[type[torch.nn.Module], ...]:
-    from transformers.pytorch_utils import Conv1D
-
-    return (Conv1D,)
+    # Conv1D is GPT-2's way of writing a linear layer.
+    modules = model.get_decoder().named_modules()
+    return {name.rpartition(".")[2] for name, module in modules if isinstance(module, (torch.nn.Linear, Conv1D))}
 
 
 def _unknown_layers(unknown: list[str], known: set[str]) -> Problem:

@@ -82,8 +82,9 @@ def _explanation(error: BaseException, config: ModelConfig) -> str:
         return (
             f"There is no model {name} on the Hugging Face Hub. Check the spelling; for a private model set HF_TOKEN."
         )
-    if caused_by(HfHubHTTPError):
-        return f"The Hugging Face Hub refused to send {name}: {_first_line(error)}. Try again later."
+    for cause in causes:
+        if isinstance(cause, HfHubHTTPError):
+            return f"The Hugging Face Hub refused to send {name}: {_first_line(cause)}. Try again later."
     return f"{name} cannot be loaded: {_first_line(error)}"
 
 

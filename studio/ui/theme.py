@@ -1,7 +1,7 @@
 """The Gradio theme: maps the design tokens of ``assets/css/studio.css`` to Gradio's theme variables.
 
-The stylesheet is the only place that holds a colour, a size or a font file. Every value here is a
-reference to one of its custom properties, so light and dark follow without a second list.
+The stylesheet is the only place that holds a colour, a size or a font file. Every value here is a reference to one
+of its custom properties, so Gradio's light and dark values are the same text.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from gradio.themes.utils.sizes import Size
 SANS = ("Lapidary Sans", "ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "sans-serif")
 MONO = ("Lapidary Mono", "ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 COLOR_STEPS = (50, 100, 200, 300, 400, 500, 600, 700, 800, 900, 950)
-SIZE_STEPS = ("xxs", "xs", "sm", "md", "lg", "xl", "xxl")
 
 
 def build_theme() -> gr.themes.Base:
@@ -22,15 +21,13 @@ def build_theme() -> gr.themes.Base:
         primary_hue=_ramp("accent"),
         secondary_hue=_ramp("accent"),
         neutral_hue=_ramp("neutral"),
-        text_size=_sizes("text", "11px", "12px", "12px", "14px", "16px", "22px", "26px"),
-        spacing_size=_sizes("spacing", "2px", "4px", "4px", "8px", "8px", "12px", "16px"),
-        radius_size=_sizes("radius", *["var(--lap-radius)"] * len(SIZE_STEPS)),
+        text_size=Size("11px", "12px", "12px", "14px", "16px", "22px", "26px"),
+        spacing_size=Size("2px", "4px", "4px", "8px", "8px", "12px", "16px"),
+        radius_size=Size(*[_token("radius")] * 7),
         font=[gr.themes.Font(name) for name in SANS],
         font_mono=[gr.themes.Font(name) for name in MONO],
     )
-    theme.name = "lapidary"
     variables = _surfaces() | _text() | _fields() | _choices() | _buttons()
-    # The tokens change with the theme by themselves, so both of Gradio's values are the same reference.
     dark = {f"{name}_dark": value for name, value in variables.items() if f"{name}_dark" in vars(theme)}
     return theme.set(**variables, **dark)
 
@@ -42,17 +39,11 @@ def _token(name: str) -> str:
 
 def _ramp(name: str) -> Color:
     """Return one of the stylesheet's eleven-step ramps as a Gradio hue."""
-    steps = {f"c{step}": _token(f"{name}-{step}") for step in COLOR_STEPS}
-    return Color(name=f"lapidary_{name}", **steps)
-
-
-def _sizes(name: str, *values: str) -> Size:
-    """Return a Gradio size scale from seven CSS lengths, smallest first."""
-    return Size(name=f"lapidary_{name}", **dict(zip(SIZE_STEPS, values, strict=True)))
+    return Color(*(_token(f"{name}-{step}") for step in COLOR_STEPS))
 
 
 def _surfaces() -> dict[str, str]:
-    """Backgrounds, hairlines and gaps of the page, its blocks, panels and tables."""
+    """Return backgrounds, hairlines and gaps of the page, its blocks, panels and tables."""
     fills = {"body_background_fill": "bg", "background_fill_primary": "surface", "background_fill_secondary": "hover",
              "panel_background_fill": "surface", "table_even_background_fill": "surface",
              "table_odd_background_fill": "surface", "table_row_focus": "hover", "code_background_fill": "sunken",
@@ -61,16 +52,16 @@ def _surfaces() -> dict[str, str]:
     lines = {"border_color_primary": "line", "border_color_accent": "accent", "border_color_accent_subdued": "line",
              "block_border_color": "line", "panel_border_color": "line", "table_border_color": "line",
              "block_label_border_color": "line", "error_border_color": "bad-line", "loader_color": "accent",
-             "color_accent": "accent", "slider_color": "accent", "error_icon_color": "bad"}  # fmt: skip
+             "color_accent": "accent", "slider_color": "accent", "error_icon_color": "bad",
+             "shadow_drop_lg": "shadow"}  # fmt: skip
+    gaps = dict.fromkeys(("layout_gap", "form_gap_width", "block_padding"), _token("space-4"))
     flat = dict.fromkeys(("shadow_drop", "shadow_inset", "block_shadow", "block_label_shadow"), "none")
-    lengths = {"block_border_width": "1px", "panel_border_width": "1px", "block_label_border_width": "0px",
-               "layout_gap": _token("space-4"), "form_gap_width": _token("space-4"), "block_padding": _token("space-4"),
-               "shadow_drop_lg": _token("shadow")}  # fmt: skip
-    return {name: _token(value) for name, value in (fills | lines).items()} | flat | lengths
+    widths = {"block_border_width": "1px", "panel_border_width": "1px", "block_label_border_width": "0px"}
+    return {name: _token(value) for name, value in (fills | lines).items()} | gaps | flat | widths
 
 
 def _text() -> dict[str, str]:
-    """Text colours, sizes and weights; both greys pass WCAG AA on every surface."""
+    """Return text colours, sizes and weights; both greys pass WCAG AA on every surface."""
     colors = {"body_text_color": "text", "body_text_color_subdued": "text-2", "block_info_text_color": "text-2",
               "block_label_text_color": "text-2", "block_title_text_color": "text", "accordion_text_color": "text",
               "table_text_color": "text", "error_text_color": "bad", "link_text_color": "accent-text",
@@ -84,16 +75,16 @@ def _text() -> dict[str, str]:
 
 
 def _fields() -> dict[str, str]:
-    """Text boxes, numbers and dropdowns: a boundary of 3:1, an accent ring when focused."""
-    fills = dict.fromkeys(("input_background_fill", "input_background_fill_focus", "input_background_fill_hover"),
-                          _token("field"))  # fmt: skip
-    borders = {"input_border_color": _token("field-line"), "input_border_color_hover": _token("text-3"),
-               "input_border_color_focus": _token("accent"), "input_border_width": "1px"}  # fmt: skip
-    return fills | borders | {"input_shadow": "none", "input_shadow_focus": _token("ring"), "input_padding": "7px 12px"}
+    """Return text boxes, numbers and dropdowns: a boundary of 3:1, an accent ring when focused."""
+    colors = {"input_border_color": "field-line", "input_border_color_hover": "text-3", "input_shadow_focus": "ring",
+              "input_border_color_focus": "accent", "input_background_fill": "field",
+              "input_background_fill_focus": "field", "input_background_fill_hover": "field"}  # fmt: skip
+    lengths = {"input_border_width": "1px", "input_padding": "7px 12px", "input_shadow": "none"}
+    return {name: _token(value) for name, value in colors.items()} | lengths
 
 
 def _choices() -> dict[str, str]:
-    """Check boxes and radio buttons, in rows without chips."""
+    """Return check boxes and radio buttons, and the rows they stand in."""
     box = {"checkbox_background_color": "field", "checkbox_background_color_hover": "field",
            "checkbox_background_color_focus": "field", "checkbox_background_color_selected": "accent-fill",
            "checkbox_border_color": "field-line", "checkbox_border_color_hover": "text-3",
@@ -111,7 +102,7 @@ def _choices() -> dict[str, str]:
 
 
 def _buttons() -> dict[str, str]:
-    """The three button kinds in their two states, and the three sizes."""
+    """Return the three button kinds in their two states, and the three sizes."""
     values = {"button_border_width": "1px", "button_transform_hover": "none", "button_transform_active": "none",
               "button_transition": "background-color 120ms, border-color 120ms, color 120ms"}  # fmt: skip
     for kind, name in (("primary", "button-primary"), ("secondary", "button"), ("cancel", "button-danger")):

@@ -26,6 +26,7 @@ PREFLIGHT = len(STEPS) - 1
 _FIELDS_OF_STEP = (("model",), ("dataset",), ("tuning", "method", "training"), ("name", "export"), ())
 # Runs in the browser after a step has changed: Gradio leaves the focus on the body.
 _FOCUS_STEP = "() => window.lapidaryFocusStep && window.lapidaryFocusStep()"
+_LOADING = '<div class="lap-skeleton" style="height:240px"></div><p class="lap-sr" role="status">Loading…</p>'
 _OPEN_RUN = "(id) => { if (id) window.location.assign('/run?job=' + encodeURIComponent(id)) }"
 
 
@@ -39,8 +40,9 @@ def build_wizard(demo: gr.Blocks, studio: Studio, authenticator: Authenticator) 
         page_header("New run", "Five steps from a file of rows to a model of your own.")
         with gr.Row(elem_classes="lap-wizard-row"):
             with gr.Column(scale=3, min_width=320):
-                problems = gr.HTML(elem_id="wizard-problems")
-                with gr.Walkthrough(selected=0, elem_id="wizard") as walkthrough:
+                problems = gr.HTML(_LOADING, elem_id="wizard-problems")
+                # Shown once it is filled: what is typed before would be overwritten.
+                with gr.Walkthrough(selected=0, visible=False, elem_id="wizard") as walkthrough:
                     with gr.Step(STEPS[0], id=0):
                         model_step = build_model_step(form, studio)
                         buttons.append(_navigation(0))
@@ -159,7 +161,7 @@ def build_wizard(demo: gr.Blocks, studio: Studio, authenticator: Authenticator) 
                 {name: typed[f"dataset.{name}"] for name in ("path", "format", "prompt_column", "completion_column")}
             ),
         }
-        moved = {walkthrough: gr.Walkthrough(selected=step), step_shown: step}
+        moved = {walkthrough: gr.Walkthrough(selected=step, visible=True), step_shown: step}
         return form.updates(typed) | choices | moved | describe(typed, step)
 
     filled = [*fields, model_step.card, dataset_step.preview, walkthrough, step_shown, *report]

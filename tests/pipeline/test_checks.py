@@ -1,0 +1,118 @@
+"""Each check fires where it should, with a fix that mends it, and is silent on a sound configuration."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.checks import run_checks
+from pipeline.checks.facts import Facts, gather_facts, training_rows
+from pipeline.checks.finding import Finding
+from pipeline.checks.schedule import total_steps
+from pipeline.validation import parse_job_config
+from tests.documents import DEMO_MODEL, DEMO_TRAIN, demo_document
+
+
+def findings_for(document: dict[str, Any], tmp_path: Path, **facts: Any) -> dict[str, Finding]:
+    config = parse_job_config(document)
+    gathered: Facts = dataclasses.replace(gather_facts(config, output_dir=tmp_path), **facts)
+    return {finding.code: finding for finding in run_checks(config, gathered)}
+
+
+def patched(document: dict[str, Any], finding: Finding) -> dict[str, Any]:
+    mended = json.loads(json.dumps(document))
+    for path, value in finding.fixes[0].patch.items():
+        section, name = path.split(".")
+        mended.setdefault(section, {})[name] = value
+    return mended
+
+
+def test_sound_configuration_has_no_findings(tmp_path: Path) -> None:
+    assert findings_for(demo_document(), tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "document"),
+    [
+        ("step_not_filled", demo_document(per_device_batch_size=4096)),
+        ("rows_never_seen", demo_document(epochs=0.5)),
+        ("rows_never_seen", demo_document(max_steps=2)),
+        ("never_saved", demo_document(save_strategy="steps", save_steps=100_000)),
+        ("never_evaluated", demo_document(eval_strategy="steps", eval_steps=100_000)),
+        ("fp16_overflow", {**demo_document(), "model": {"base_model": str(DEMO_MODEL), "precision": "fp16"}}),
+        (
+            "no_evaluation",
+            {**demo_document(eval_strategy="epoch"), "dataset": {"path": str(DEMO_TRAIN), "eval_share": 0}},
+        ),
+    ],
+)
+def test_check_fires_and_its_fix_mends_it(tmp_path: Path, code: str, document: dict[str, Any]) -> None:
+    finding = findings_for(document, tmp_path)[code]
+    assert code not in findings_for(patched(document, finding), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("code", "model"),
+    [("model_not_found", "/nowhere"), ("model_unknown", "no model"), ("model_download", "google/gemma-3-1b-it")],
+)
+def test_model_that_is_not_here_is_told_apart(tmp_path: Path, code: str, model: str) -> None:
+    document = {**demo_document(), "model": {"base_model": model}}
+    assert findings_for(document, tmp_path)[code].severity == ("info" if code == "model_download" else "error")
+
+
+def test_downloaded_model_is_not_announced(tmp_path: Path) -> None:
+    name = "google/gemma-3-1b-it"
+    document = {**demo_document(), "model": {"base_model": name}}
+    assert findings_for(document, tmp_path, cached_models=frozenset({name})) == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "lost"), [("model_without_weights", "model.safetensors"), ("no_chat_template", "chat_template.jinja")]
+)
+def test_incomplete_model_folder_is_an_error(tmp_path: Path, code: str, lost: str) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(DEMO_MODEL, folder)
+    (folder / lost).unlink()
+    assert code in findings_for({**demo_document(), "model": {"base_model": str(folder)}}, tmp_path)
+
+
+def test_rows_that_are_left_out_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = [{"prompt": "Q", "completion": "A"}] * 40 + [{"prompt": "Q", "completion": ""}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    finding = findings_for({**demo_document(), "dataset": {"path": str(path)}}, tmp_path)["rows_left_out"]
+    assert "1 of 41 rows" in finding.message
+    assert "row 41: completion is empty" in finding.message
+
+
+def test_unreadable_data_set_is_an_error_of_its_field(tmp_path: Path) -> None:
+    document = {**demo_document(), "dataset": {"path": str(DEMO_TRAIN), "eval_path": "/nowhere.jsonl"}}
+    finding = findings_for(document, tmp_path)["data_unusable"]
+    assert (finding.severity, finding.field) == ("error", "dataset.eval_path")
+
+
+def test_full_disk_is_an_error(tmp_path: Path) -> None:
+    assert "disk_full" in findings_for(demo_document(), tmp_path, free_disk_bytes=1000)
+
+
+@pytest.mark.parametrize(
+    ("rows", "training", "steps"),
+    [
+        (800, {"per_device_batch_size": 16, "epochs": 3}, 150),
+        (801, {"per_device_batch_size": 16, "epochs": 1}, 51),
+        (100, {"per_device_batch_size": 8, "gradient_accumulation_steps": 4, "epochs": 1}, 4),
+        (100, {"per_device_batch_size": 8, "epochs": 2, "max_steps": 5}, 5),
+        (3, {"per_device_batch_size": 8, "epochs": 1}, 1),
+    ],
+)
+def test_total_steps(rows: int, training: dict[str, Any], steps: int) -> None:
+    assert total_steps(parse_job_config(demo_document(**training)), rows) == steps
+
+
+def test_training_rows_are_those_that_are_not_held_out(tmp_path: Path) -> None:
+    document = {**demo_document(), "dataset": {"path": str(DEMO_TRAIN), "eval_share": 0.25, "max_rows": 100}}
+    config = parse_job_config(document)
+    assert training_rows(config, gather_facts(config, output_dir=tmp_path)) == 75

@@ -1,0 +1,74 @@
+"""What the documents say is so."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import yaml
+
+from pipeline.config import FineTuneJobConfig
+from studio.catalog import Catalog
+from studio.forms import Form, leaves
+
+PROJECT = Path(__file__).parents[1]
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+TREE_LINE = re.compile(r"^(?P<indent> *)(?P<name>[\w.\-]+/?)\s{2,}(?P<comment>\S.*)$")
+SHOWN_PACKAGES = ("pipeline", "db", "studio")
+
+
+def tree_of_readme() -> set[str]:
+    block = README.split("```text\n", 1)[1].split("```", 1)[0]
+    found: set[str] = set()
+    parents: list[str] = []
+    for line in block.splitlines():
+        match = TREE_LINE.match(line)
+        assert match, f"no comment on the line {line!r}"
+        depth = len(match["indent"]) // 2
+        parents[depth:] = [match["name"].rstrip("/")]
+        if not match["name"].endswith("/"):
+            found.add("/".join(parents))
+    return found
+
+
+def test_readme_shows_every_module() -> None:
+    actual = {
+        str(path.relative_to(PROJECT))
+        for package in SHOWN_PACKAGES
+        for path in (PROJECT / package).rglob("*.py")
+        if path.name != "__init__.py" or path.parent.name in ("checks", "methods", "providers", "launchers", "ui")
+        if "migrations" not in path.parts
+    }
+    shown = {path for path in tree_of_readme() if path.split("/")[0] in SHOWN_PACKAGES}
+    assert shown == actual
+
+
+def test_files_of_the_readme_exist() -> None:
+    assert [path for path in tree_of_readme() if not (PROJECT / path).exists()] == []
+    assert [path for path in re.findall(r"\]\(((?!http)[^)#]+)\)", README) if not (PROJECT / path).exists()] == []
+
+
+def test_readme_has_the_two_commands() -> None:
+    assert "\npip install -e . && python app.py\n" in README
+    assert '\npip install -e ".[dev]" && pytest\n' in README
+
+
+def test_space_front_matter_names_the_docker_space() -> None:
+    front = yaml.safe_load(README.split("---\n")[1])
+    assert (front["sdk"], front["app_port"]) == ("docker", 7860)
+
+
+def test_requirements_are_those_of_the_project() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = (PROJECT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line and not line.startswith("#")] == project["dependencies"]
+
+
+def test_every_setting_has_a_description_and_an_input() -> None:
+    assert [leaf.path for leaf in leaves(FineTuneJobConfig) if not leaf.field.description] == []
+    assert set(Form(FineTuneJobConfig).leaves) == {leaf.path for leaf in leaves(FineTuneJobConfig)}
+
+
+def test_recommended_settings_are_settings() -> None:
+    known = {leaf.path for leaf in leaves(FineTuneJobConfig)}
+    for model in Catalog(PROJECT / "assets").models.values():
+        assert set(model.recommended) <= known
