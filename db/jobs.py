@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import Any
 
@@ -83,6 +84,11 @@ def live_jobs(session: Session) -> Sequence[Job]:
     return session.exec(select(Job).where(col(Job.state).in_(LIVE))).all()
 
 
+def is_any_queued(session: Session) -> bool:
+    """Whether a job waits for its turn."""
+    return session.exec(select(Job.id).where(Job.state == JobState.QUEUED).limit(1)).first() is not None
+
+
 def claim_next(session: Session) -> Job | None:
     """The queued job whose turn it is, moved to `starting`, or None. Call inside a write transaction."""
     query = select(Job).where(Job.state == JobState.QUEUED).order_by(col(Job.priority).desc(), col(Job.queued_at))
@@ -105,7 +111,8 @@ def transition(session: Session, job: Job, target: JobState, *, reason: str) -> 
     job.state = target
     now = utc_now()
     if target in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED, JobState.INTERRUPTED):
-        job.finished_at = now
+        # A run that ended while no studio was there has told when.
+        job.finished_at = now if job.finished_at is None else job.finished_at
     if target is JobState.STOPPING:
         job.stopping_at = now
     job.revision += 1
@@ -160,7 +167,9 @@ def _apply(session: Session, job: Job, event: Event) -> None:
         case JobCompleted():
             job.stopped_early, job.progress, job.message = event.stopped_early, 1.0, "Done"
             job.latest = {**job.latest, **event.metrics}
+            job.finished_at = datetime.fromtimestamp(event.time, UTC)
         case JobFailed():
+            job.finished_at = datetime.fromtimestamp(event.time, UTC)
             job.error_code, job.error_message = event.code, event.message
 
 

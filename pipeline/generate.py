@@ -39,8 +39,13 @@ class Answer:
     """A finished answer and what it took."""
 
     text: str
-    tokens: int
+    token_ids: list[int]
     seconds: float
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens were written, the end token included."""
+        return len(self.token_ids)
 
 
 class TextGenerator:
@@ -107,7 +112,7 @@ class TextGenerator:
                 generation_config=self._generation_config(decoding, room),
                 streamer=stream,
             )
-        return Answer("".join(stream.pieces), output.shape[1] - prompt.shape[1], time.perf_counter() - began)
+        return Answer("".join(stream.pieces), output[0, prompt.shape[1] :].tolist(), time.perf_counter() - began)
 
     def _prompt_ids(self, messages: Sequence[Message]) -> torch.Tensor:
         if self.template is None:

@@ -46,7 +46,7 @@ def build_studio(settings: Settings, environment: dict[str, str]) -> Studio:
     database = Database(settings.database_url, journal_mode=settings.journal_mode)
     database.migrate()
     register_demo(database, settings)
-    scheduler = Scheduler(settings, database, LocalLauncher(environment), gpus=list_gpus)
+    scheduler = Scheduler(settings, database, LocalLauncher(environment), gpus=list_gpus())
     return Studio(settings, database, scheduler, Workbench(environment), Catalog(settings.assets))
 
 

@@ -7,7 +7,7 @@ from http.cookies import SimpleCookie
 
 from starlette.datastructures import Headers, QueryParams
 from starlette.requests import HTTPConnection
-from starlette.responses import RedirectResponse
+from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from studio.settings import Settings
@@ -16,6 +16,15 @@ logger = logging.getLogger(__name__)
 LOCAL_OWNER = "local"
 COOKIE = "lapidary_token"
 _COOKIE_SECONDS = 30 * 24 * 3600
+_SIGN_IN = """<!doctype html><html lang="en"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>Lapidary: sign in</title>
+<style>body{font:16px/1.5 system-ui;max-width:28rem;margin:12vh auto;padding:0 16px;color-scheme:light dark}
+input,button{font:inherit;padding:8px 12px;width:100%;box-sizing:border-box;margin-top:8px}</style>
+<h1>Sign in to Lapidary</h1><p>This studio can be reached from the network, so it asks for its access token. It was
+printed when the studio started, or set as <code>LAPIDARY_TOKEN</code>.</p>
+<form><label for="token">Access token</label>
+<input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
+<button>Sign in</button></form></html>"""
 
 
 class Authenticator:
@@ -68,7 +77,13 @@ class TokenLogin:
                 )
                 await response(scope, receive, send)
                 return
+            if "text/html" in Headers(scope=scope).get("accept", "") and self._is_stranger(scope):
+                await HTMLResponse(_SIGN_IN, status_code=401)(scope, receive, send)
+                return
         await self.app(scope, receive, send)
+
+    def _is_stranger(self, scope: Scope) -> bool:
+        return self.authenticator.identify(HTTPConnection(scope)) is None
 
 
 def _cookie(headers: Headers) -> str:

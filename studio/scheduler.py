@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -35,7 +35,7 @@ class Scheduler:
         database: Database,
         launcher: Launcher,
         *,
-        gpus: Callable[[], list[Gpu]],
+        gpus: Sequence[Gpu],
         environment: Callable[[Job], Mapping[str, str]] = lambda job: {},
     ) -> None:
         self.settings = settings
@@ -67,12 +67,14 @@ class Scheduler:
         """One round over the live jobs and the queue. A job that makes trouble does not hold up the others."""
         with self.database.read() as session:
             live = [(job.id, job.job_id) for job in jobs.live_jobs(session)]
+            waiting = jobs.is_any_queued(session)
         for identifier, name in live:
             try:
                 self._attend(identifier)
             except Exception:
                 logger.exception("The scheduler could not attend to %s; it tries again.", name)
-        self._start_queued(running=len(live))
+        if waiting:
+            self._start_queued(running=len(live))
 
     def _attend(self, identifier: str) -> None:
         with self.database.read() as session:
@@ -106,14 +108,13 @@ class Scheduler:
             self.launcher.terminate(identity)
 
     def _start_queued(self, *, running: int) -> None:
-        gpus = self.gpus()
-        for _ in range(max(1, len(gpus)) - running):
+        for _ in range(max(1, len(self.gpus)) - running):
             with self.database.write() as session:
                 taken = {job.gpu for job in jobs.live_jobs(session)}
                 job = jobs.claim_next(session)
                 if job is None:
                     return
-                job.gpu = next((gpu.index for gpu in gpus if gpu.index not in taken), None)
+                job.gpu = next((gpu.index for gpu in self.gpus if gpu.index not in taken), None)
                 job.nonce = secrets.token_hex(16)
                 session.add(job)
             self._launch(job)

@@ -50,7 +50,7 @@ _INVENTED_SHARE = 0.5
 
 def generate_chats(seed: int) -> Iterator[Chat]:
     """Yield chats without end; the same seed gives the same chats."""
-    rng = Random(seed)  # noqa: S311 - reproducible text, not a secret
+    rng = Random(seed)
     writers: list[Callable[[Random], Chat]] = [_discuss_note, _copy_label, _talk]
     while True:
         (writer,) = rng.choices(writers, [86, 10, 4])

@@ -17,7 +17,7 @@ Row = dict[str, list[dict[str, str]]]
 
 def make_splits(seed: int) -> tuple[list[Row], list[Row]]:
     """Return the train and test rows; no order is drawn twice."""
-    rng = Random(seed)  # noqa: S311 - reproducible text, not a secret
+    rng = Random(seed)
     customers, cities = rng.sample(NAMES, len(NAMES)), rng.sample(CITIES, len(CITIES))
     drawn: set[Order] = set()
     splits = []

@@ -2,8 +2,8 @@
 
 import { poll, post, request } from "./api.js";
 import { h, replace } from "./dom.js";
-import { ago, count, elapsed, number } from "./format.js";
-import { ENDED, badge, callout, empty, header, link, progress, runLink, troubleBox } from "./parts.js";
+import { ago, count, duration, elapsed, number } from "./format.js";
+import { ENDED, badge, empty, header, icon, link, progress, runLink, troubleBox } from "./parts.js";
 
 const BUSY_MS = 1500;
 const QUIET_MS = 5000;
@@ -55,9 +55,9 @@ function card(job) {
   return h(
     "article",
     { class: "lap-card" },
-    h("div", { class: "lap-cluster" }, h("h3", {}, runLink(job)), badge(job)),
+    h("div", { class: "lap-card__header" }, h("h3", {}, runLink(job)), badge(job)),
     h("p", { class: "lap-meta" }, `${job.base_model_name} · `, ago(job.created_at)),
-    ENDED.has(job.state) ? outcome(job) : h("div", {}, progress(job), h("p", { class: "lap-meta" }, job.message || "Waiting for its turn")),
+    ENDED.has(job.state) ? outcome(job) : progress(job, job.message || "Waiting for its turn", job.eta_seconds === null ? "" : `${duration(job.eta_seconds)} left`),
   );
 }
 
@@ -73,23 +73,25 @@ export function runs(root) {
   });
 }
 
+const STATE_ICONS = { success: "check", error: "error", warning: "alert", info: "play" };
+
 function runTable(jobs) {
-  const head = ["Name", "State", "Progress", "Model", "Loss", "Time", "Started"].map((name) => h("th", { scope: "col" }, name));
+  const head = ["Name", "State", "Progress", "Loss", "Held-out loss", "Took", "Started"].map((name) => h("th", { scope: "col" }, name));
   const rows = jobs.map((job) => {
     const cell = (label, ...children) => h("td", { "data-label": label }, ...children);
     return h(
       "tr",
       {},
-      cell("Name", runLink(job)),
+      h("th", { scope: "row", class: "lap-table__main" }, runLink(job), h("span", { class: "lap-meta" }, `${job.base_model_name} · ${job.tuning}`)),
       cell("State", badge(job)),
-      cell("Progress", ENDED.has(job.state) ? `${count(job.step)} steps` : progress(job)),
-      cell("Model", job.base_model_name),
+      cell("Progress", ENDED.has(job.state) ? `${count(job.step)} of ${count(job.total_steps)} steps` : progress(job)),
       cell("Loss", h("span", { class: "lap-num" }, number(job.latest.loss))),
-      cell("Time", h("span", { class: "lap-num" }, elapsed(job))),
+      cell("Held-out loss", h("span", { class: "lap-num" }, number(job.latest.eval_loss))),
+      cell("Took", h("span", { class: "lap-num" }, elapsed(job))),
       cell("Started", ago(job.started_at) || "not yet"),
     );
   });
-  return h("table", { class: "lap-table" }, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows));
+  return h("div", { class: "lap-card lap-card--flush" }, h("table", { class: "lap-table" }, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows)));
 }
 
 export function activity(root) {
@@ -110,15 +112,16 @@ function drawFeed(root, body, again) {
   const readAll = h("button", { class: "lap-button", type: "button", disabled: body.unread === 0, onclick: () => post("/api/activity/mark-all-read").then(() => again()) }, "Mark all as read");
   const items = body.activities.map((entry) => {
     const open = () => post(`/api/activity/${entry.id}/mark-read`);
+    const title = h("a", { href: `/run?job=${encodeURIComponent(entry.entity_id)}`, onclick: open }, entry.title);
     return h(
       "li",
-      { "data-status": entry.status, "data-unread": entry.read ? false : "true" },
-      h("a", { class: "lap-link", href: `/run?job=${encodeURIComponent(entry.entity_id)}`, onclick: open }, entry.title),
-      entry.message ? h("p", {}, entry.message) : null,
-      h("p", { class: "lap-meta" }, ago(entry.created_at)),
+      { "data-status": entry.status, "data-unread": !entry.read },
+      icon(STATE_ICONS[entry.status]),
+      h("div", { class: "lap-feed__text" }, title, entry.message ? h("span", { class: "lap-meta" }, entry.message) : null),
+      ago(entry.created_at),
     );
   });
-  const list = items.length ? h("ul", { class: "lap-feed" }, items) : empty("Nothing has happened yet", "Runs that start, end or fail are told here.", link("Fine-tune the demo", "/new?demo=1", "lap-button--primary"));
+  const list = items.length ? h("ul", { class: "lap-feed lap-card lap-card--flush" }, items) : empty("Nothing has happened yet", "Runs that start, end or fail are told here.", link("Fine-tune the demo", "/new?demo=1", "lap-button--primary"));
   replace(root, header("Activity", body.unread ? `${body.unread} unread` : null, readAll), list);
 }
 

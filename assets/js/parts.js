@@ -5,13 +5,8 @@ import { h, replace } from "./dom.js";
 export const ENDED = new Set(["completed", "failed", "cancelled", "interrupted"]);
 
 export function header(title, text, ...actions) {
-  return h(
-    "div",
-    { class: "lap-page-header" },
-    h("h1", {}, title),
-    text ? h("p", { class: "lap-sub" }, text) : null,
-    actions.length ? h("div", { class: "lap-actions" }, ...actions) : null,
-  );
+  const sub = text ? h("p", { class: "lap-sub" }, text) : null;
+  return h("header", { class: "lap-page-header" }, h("div", {}, h("h1", {}, title), sub), actions.length ? h("div", { class: "lap-actions" }, ...actions) : null);
 }
 
 export function link(text, href, kind = "") {
@@ -24,30 +19,35 @@ export function badge(job) {
 }
 
 export function runLink(job) {
-  return h("a", { class: "lap-link", href: `/run?job=${encodeURIComponent(job.job_id)}` }, job.name);
+  return h("a", { href: `/run?job=${encodeURIComponent(job.job_id)}` }, job.name);
 }
 
-export function progress(job) {
+// The bar, with a line under it: what is happening, and how long it still takes.
+export function progress(job, label = null, side = null) {
   const done = Math.round(job.progress * 100);
   const waiting = job.state === "queued" || job.state === "starting";
-  return h(
-    "progress",
-    waiting ? { class: "lap-progress", "aria-label": "Waiting" } : { class: "lap-progress", max: 100, value: done, "aria-label": `${done} %` },
-  );
+  const bar = h("progress", waiting ? { "aria-label": "Waiting" } : { max: 100, value: done, "aria-label": "Progress" }, `${done} %`);
+  const line = label ? h("div", { class: "lap-progress__label" }, h("span", {}, label), h("span", {}, side || "")) : null;
+  return h("div", { class: "lap-progress" }, bar, line);
 }
 
 export function callout(kind, title, text, ...more) {
+  const lines = String(text || "").split("\n").filter(Boolean);
   return h(
     "div",
     { class: `lap-${kind}`, role: kind === "error" ? "alert" : "status" },
-    h("strong", {}, title),
-    ...String(text || "").split("\n").filter(Boolean).map((line) => h("p", {}, line)),
-    ...more,
+    h("div", { class: "lap-callout__head" }, title),
+    ...lines.map((line) => h("p", {}, line)),
+    more.length ? h("p", { class: "lap-fix" }, ...more) : null,
   );
 }
 
+export function icon(name) {
+  return h("i", { class: "lap-icon", "data-icon": name, "aria-hidden": "true" });
+}
+
 export function empty(title, text, action) {
-  return h("div", { class: "lap-empty" }, h("h2", {}, title), h("p", {}, text), action);
+  return h("div", { class: "lap-empty" }, icon("list"), h("h2", {}, title), h("p", {}, text), action);
 }
 
 // A place for "the connection is lost", above everything else on the page.

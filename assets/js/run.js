@@ -7,6 +7,7 @@ import { ENDED, badge, callout, empty, header, link, progress, troubleBox } from
 
 const LIVE_MS = 1000;
 const ENDED_MS = 10000;
+const LEVEL = / (WARNING|ERROR) /;
 const CHARTS = [
   { title: "Loss", yLabel: "nats per token", series: [{ name: "loss", label: "Training" }, { name: "eval_loss", label: "Held-out rows", markers: true }] },
   { title: "Learning rate", smoothing: 0, series: [{ name: "learning_rate", label: "Learning rate" }] },
@@ -43,7 +44,7 @@ function build(root, job, refresh) {
   const slots = { head: place(), status: place(), stats: place(), results: place() };
   const announcer = h("p", { class: "lap-sr", role: "status", "aria-live": "polite" });
   const chartGrid = h("div", { class: "lap-grid", style: "--lap-grid-min: 420px" });
-  const log = h("pre", { class: "lap-log", tabindex: "0", "aria-label": "Log" });
+  const log = h("div", { class: "lap-log", role: "log", tabindex: "0", "aria-label": "Log", "aria-live": "off" });
   const dialog = cancelDialog(job, refresh);
   replace(
     root, slots.head, announcer, slots.status, slots.stats, chartGrid,
@@ -77,13 +78,14 @@ function drawHead(slots, job, dialog) {
   const actions = ENDED.has(job.state)
     ? [clone, job.state === "completed" ? link("Try it in the playground", `/playground?job=${encodeURIComponent(job.job_id)}`, "lap-button--primary") : null]
     : [h("button", { class: "lap-button lap-button--danger", type: "button", disabled: job.state === "stopping", onclick: () => dialog.showModal() }, job.state === "stopping" ? "Stopping…" : "Stop…")];
-  replace(slots.head, header(job.name, null, ...actions.filter(Boolean)), h("p", { class: "lap-meta" }, badge(job), ` ${job.base_model_name} · started `, ago(job.started_at) || "not yet"));
+  const sub = h("span", {}, `${job.base_model_name} · ${job.tuning === "lora" ? "LoRA" : "full fine-tune"} · started `, ago(job.started_at) || "not yet");
+  replace(slots.head, header(job.name, sub, badge(job), ...actions.filter(Boolean)));
   const warnings = (job.facts.warnings || []).map((warning) => callout("warning", "Note", warning.message));
   replace(
     slots.status,
     job.error && job.state !== "completed" ? callout("error", job.state === "interrupted" ? "The run was interrupted" : "The run failed", job.error.message, clone.cloneNode(true)) : null,
     ...warnings,
-    ENDED.has(job.state) ? null : h("div", { class: "lap-card" }, progress(job), h("p", {}, job.message || "Waiting for its turn in the queue")),
+    ENDED.has(job.state) ? null : progress(job, job.message || "Waiting for its turn in the queue", job.eta_seconds === null ? "" : `${duration(job.eta_seconds)} left`),
   );
   const facts = job.facts;
   const share = facts.trainable_parameters ? `${((100 * facts.trainable_parameters) / facts.parameters).toFixed(1)} % of ${count(facts.parameters)}` : "–";
@@ -96,7 +98,7 @@ function drawHead(slots, job, dialog) {
     ["Rows", facts.train_rows ? `${count(facts.train_rows)} + ${count(facts.eval_rows)} held out` : "–"],
     ["Trained weights", share],
   ];
-  replace(slots.stats, h("dl", { class: "lap-stats" }, tiles.map(([name, value]) => h("div", { class: "lap-stat" }, h("dt", {}, name), h("dd", { class: "lap-num" }, value)))));
+  replace(slots.stats, h("dl", { class: "lap-stats" }, tiles.map(([name, value]) => h("div", { class: "lap-stat" }, h("dt", {}, name), h("dd", {}, value)))));
 }
 
 function drawResults(slot, { job, artifacts }) {
@@ -109,7 +111,8 @@ function drawResults(slot, { job, artifacts }) {
 
 function appendLog(log, text) {
   const following = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
-  log.append(document.createTextNode(text.replace(/[^\n]*\r(?!\n)/g, "")));
+  const lines = text.replace(/[^\n]*\r(?!\n)/g, "").split("\n").filter(Boolean);
+  for (const line of lines) log.append(h("div", LEVEL.test(line) ? { "data-level": LEVEL.exec(line)[1].toLowerCase() } : {}, h("span", {}, line)));
   if (following) log.scrollTop = log.scrollHeight;
 }
 
@@ -128,7 +131,7 @@ function cancelDialog(job, refresh) {
   const dialog = h(
     "dialog",
     { class: "lap-dialog", "aria-labelledby": "stop-title" },
-    h("div", { class: "lap-dialog__header" }, h("h2", { id: "stop-title" }, "Stop this run?")),
+    h("div", { class: "lap-dialog__header", id: "stop-title" }, "Stop this run?"),
     h("div", { class: "lap-dialog__body" }, failure, h("p", {}, "Keep what it has learned so far, or discard it. Either way the machine is freed.")),
     h(
       "div",

@@ -100,9 +100,7 @@ def register_endpoints(studio: Studio, authenticator: Authenticator) -> None:
         """
         job = studio.job(job_id, owner=owner_of(authenticator, request))
         turn = {"role": "user", "content": prompt}
-        pieces = studio.answer(
-            job, side=side, messages=[turn], max_new_tokens=max_new_tokens, temperature=temperature
-        )
+        pieces = studio.answer(job, side=side, messages=[turn], max_new_tokens=max_new_tokens, temperature=temperature)
         return "".join(pieces)
 
     def health() -> dict[str, Any]:

@@ -15,7 +15,9 @@ _CACHE_LIFE_SECONDS = (3600, 86400)
 
 def build_ui(studio: Studio, authenticator: Authenticator) -> gr.Blocks:
     """Every page and endpoint of the studio."""
-    with gr.Blocks(title="Lapidary", analytics_enabled=False, delete_cache=_CACHE_LIFE_SECONDS) as demo:
+    with gr.Blocks(
+        title="Lapidary", fill_width=True, analytics_enabled=False, delete_cache=_CACHE_LIFE_SECONDS
+    ) as demo:
         top_bar("/")
         live_view("home")
         register_endpoints(studio, authenticator)

@@ -15,7 +15,8 @@ _DROPPED_SHOWN = 8
 def callout(kind: str, title: str, text: str) -> str:
     """A box that says something: `kind` is error, warning, info or ok."""
     role = "alert" if kind == "error" else "status"
-    return f'<div class="lap-{kind}" role="{role}"><strong>{escape(title)}</strong><p>{_lines(text)}</p></div>'
+    head = f'<div class="lap-callout__head">{escape(title)}</div>'
+    return f'<div class="lap-{kind}" role="{role}">{head}<p>{_lines(text)}</p></div>'
 
 
 def problem_list(problems: Iterable[Problem]) -> str:
@@ -24,7 +25,8 @@ def problem_list(problems: Iterable[Problem]) -> str:
         f"<li><strong>{escape(field_label(problem.field))}</strong> {escape(problem.message)}</li>"
         for problem in problems
     )
-    return f'<div class="lap-error" role="alert"><strong>Please correct this first</strong><ul>{items}</ul></div>'
+    head = '<div class="lap-callout__head">Please correct this first</div>'
+    return f'<div class="lap-error" role="alert">{head}<ul>{items}</ul></div>'
 
 
 def finding_list(findings: Sequence[Finding]) -> str:
@@ -32,8 +34,10 @@ def finding_list(findings: Sequence[Finding]) -> str:
     if not findings:
         return callout("ok", "Ready to start", "All checks passed.")
     items = "".join(
-        f'<li class="lap-finding" data-severity="{finding.severity}"><strong>{escape(field_label(finding.field))}</strong>'
-        f"<p>{escape(finding.message)}</p></li>"
+        f'<li class="lap-finding" data-severity="{finding.severity}">'
+        f'<div class="lap-finding__head">{escape(field_label(finding.field))} '
+        f'<code class="lap-code">{escape(finding.code)}</code></div>'
+        f'<div class="lap-finding__detail">{escape(finding.message)}</div></li>'
         for finding in findings
     )
     return f'<ul class="lap-findings">{items}</ul>'
@@ -74,9 +78,7 @@ def _dropped(found: ExampleSet) -> str:
 def _sample(example: Example) -> str:
     turns = [("text", example.text or "")] if example.messages is None else []
     turns += [(message.role, message.content) for message in example.messages or ()]
-    rows = "".join(
-        f"<div><dt>{escape(role)}</dt><dd>{_lines(_cut(content))}</dd></div>" for role, content in turns
-    )
+    rows = "".join(f"<div><dt>{escape(role)}</dt><dd>{_lines(_cut(content))}</dd></div>" for role, content in turns)
     return f'<p class="lap-meta">Row {example.row}</p><dl class="lap-kv">{rows}</dl>'
 
 

@@ -40,7 +40,8 @@ def build_playground(demo: gr.Blocks, studio: Studio, authenticator: Authenticat
             temperature = gr.Slider(
                 0, 2, value=0, step=0.1, label="Temperature", info="0 always takes the likeliest token."
             )
-        ask = gr.Button("Ask both", variant="primary", elem_id="playground-ask")
+        with gr.Row(elem_classes="lap-buttons"):
+            ask = gr.Button("Ask both", variant="primary", elem_id="playground-ask")
         with gr.Row():
             base = gr.Textbox(label="Base model", lines=6, interactive=False, buttons=["copy"], elem_id="answer-base")
             tuned = gr.Textbox(

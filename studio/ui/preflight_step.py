@@ -44,13 +44,15 @@ class PreflightStep:
         return _fixes_of(check(studio, document))
 
 
-def build_preflight_step() -> PreflightStep:
-    """Render the step."""
+def build_preflight_step() -> tuple[PreflightStep, gr.Button]:
+    """Render the step; the button goes one step back."""
     findings = gr.HTML(elem_id="preflight-findings")
-    with gr.Row(elem_classes="lap-fixes"):
+    with gr.Row(elem_classes="lap-buttons"):
         buttons = [gr.Button(visible=False, size="sm", elem_id=f"fix-{index}") for index in range(_FIX_BUTTONS)]
-    start = gr.Button("Start the run", variant="primary", interactive=False, elem_id="start-run")
-    return PreflightStep(findings, buttons, start)
+    with gr.Row(elem_classes="lap-buttons"):
+        back = gr.Button("Back", variant="secondary", elem_id="back-4")
+        start = gr.Button("Start the run", variant="primary", interactive=False, elem_id="start-run")
+    return PreflightStep(findings, buttons, start), back
 
 
 def check(studio: Studio, document: Mapping[str, Any]) -> list[Finding]:

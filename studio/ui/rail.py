@@ -1,9 +1,11 @@
 """The summary that follows the wizard's steps."""
 
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 
+from pipeline.checks.facts import evaluation_rows
 from pipeline.errors import InvalidConfig
 from studio.service import Preflight, Studio
 from studio.ui.html import key_values
@@ -17,20 +19,37 @@ def summarise(studio: Studio, document: Mapping[str, Any]) -> str:
         checked = None
     model = document["model"]["base_model"]
     data = document["dataset"]["path"]
+    key = [("Rows", "–"), ("Steps", "–"), ("Each row", "–")]
     pairs = [
         ("Model", studio.catalog.display_name(model) if model else "not chosen"),
-        ("Data set", Path(data).name if data else "not chosen"),
+        ("Data set", _dataset_name(data) if data else "not chosen"),
         ("Tuning", {"lora": "LoRA", "full": "Full fine-tune"}[document["tuning"]["kind"]]),
     ]
     if checked is not None and checked.train_rows:
         config = checked.config
         seen = checked.total_steps * config.training.rows_per_step / checked.train_rows
         warnings = sum(finding.severity == "warning" for finding in checked.findings)
+        key = [("Rows", f"{checked.train_rows:,}"), ("Steps", f"{checked.total_steps:,}"), ("Each row", f"{seen:.1f}×")]
         pairs += [
-            ("Rows", f"{checked.train_rows:,} trained on"),
-            ("Steps", f"{checked.total_steps:,} of {config.training.rows_per_step} rows"),
-            ("Each row", f"seen {seen:.1f}×"),
+            ("Rows a step", f"{config.training.rows_per_step:,}"),
             ("Learning rate", f"{config.training.learning_rate:g}"),
-            ("To correct", f"{len(checked.errors)} errors, {warnings} warnings"),
+            ("Held out", f"{evaluation_rows(config, checked.facts):,} rows"),
+            ("Preflight", f"{_count(len(checked.errors), 'error')}, {_count(warnings, 'warning')}"),
         ]
-    return f'<aside class="lap-rail" aria-label="Summary"><h2>Summary</h2>{key_values(pairs)}</aside>'
+    head = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in key)
+    toggle = '<input class="lap-rail__toggle" type="checkbox" aria-label="Show the whole summary">'
+    return (
+        f'<aside class="lap-rail" aria-label="Summary of the run"><div class="lap-rail__head">'
+        f'<dl class="lap-rail__key">{head}</dl>{toggle}</div>'
+        f'<div class="lap-rail__body">{key_values(pairs)}</div></aside>'
+    )
+
+
+def _dataset_name(path: str) -> str:
+    """The file's name, or its folder's where the file is only called by its role."""
+    file = Path(path)
+    return file.parent.name if file.stem in ("train", "data") else file.name
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,18 +1,24 @@
 """The frame of every page: head, top bar, and the place where a page's live view is mounted."""
 
 from html import escape
+from typing import Any
 
 import gradio as gr
 
 PAGES = (
-    ("Home", "/"),
-    ("New run", "/new"),
-    ("Runs", "/runs"),
-    ("Playground", "/playground"),
-    ("Activity", "/activity"),
+    ("Home", "/", "home"),
+    ("New run", "/new", "plus"),
+    ("Runs", "/runs", "list"),
+    ("Playground", "/playground", "chat"),
+    ("Activity", "/activity", "bell"),
 )
 STATIC = "/static-lapidary"
 
+LOADING = (
+    '<div class="lap-card" aria-busy="true"><span class="lap-skeleton" style="width:40%"></span><br>'
+    '<span class="lap-skeleton" style="height:160px"></span></div><p class="lap-sr" role="status">Loading…</p>'
+)
+_PLAIN: dict[str, Any] = {"apply_default_css": False, "padding": False}
 HEAD = f"""
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="icon" type="image/svg+xml" href="{STATIC}/logo.svg">
@@ -27,15 +33,15 @@ def top_bar(current: str) -> None:
     # Gradio's own bar can only be hidden, not left out; `visible=False` does not hide it in this version.
     gr.Navbar(visible="hidden")  # type: ignore[arg-type]
     links = "".join(
-        f'<a href="{path}"{_current(path == current)} data-page="{path}">{escape(name)}{_unread(path)}</a>'
-        for name, path in PAGES
+        f'<a href="{path}"{_current(path == current)}><i class="lap-icon" data-icon="{icon}"></i>'
+        f"{escape(name)}{_unread(path)}</a>"
+        for name, path, icon in PAGES
     )
     gr.HTML(
         f'<a class="lap-skip" href="#lap-main">Skip to the page</a>'
         f'<header class="lap-shell"><a class="lap-wordmark" href="/">Lapidary</a>'
         f'<nav class="lap-nav" aria-label="Pages">{links}</nav></header>',
-        elem_id="lap-shell",
-        elem_classes="lap-frame",
+        **_PLAIN,
     )
 
 
@@ -44,17 +50,17 @@ def live_view(name: str, **data: str) -> gr.HTML:
     attributes = "".join(f' data-{key}="{escape(value)}"' for key, value in data.items())
     return gr.HTML(
         f'<main id="lap-main" class="lap-page" data-lap-view="{escape(name)}"{attributes} tabindex="-1">'
-        '<div class="lap-skeleton" aria-hidden="true"></div><p class="lap-sr" role="status">Loading…</p></main>',
-        elem_classes="lap-frame",
+        f"{LOADING}</main>",
+        **_PLAIN,
     )
 
 
 def page_header(title: str, text: str) -> None:
     """The heading of a page made of Gradio's components."""
     gr.HTML(
-        f'<div id="lap-main" class="lap-page-header" tabindex="-1"><h1>{escape(title)}</h1>'
-        f'<p class="lap-sub">{escape(text)}</p></div>',
-        elem_classes="lap-frame",
+        f'<header id="lap-main" class="lap-page-header" tabindex="-1"><div><h1>{escape(title)}</h1>'
+        f'<p class="lap-sub">{escape(text)}</p></div></header>',
+        **_PLAIN,
     )
 
 

@@ -10,13 +10,17 @@ import gradio as gr
 from gradio.themes.utils.colors import Color
 from gradio.themes.utils.sizes import Size
 
-SANS = ("Lapidary Sans", "ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "sans-serif")
-MONO = ("Lapidary Mono", "ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
+SANS = ("Lapidary Sans", "sans-serif")
+MONO = ("Lapidary Mono", "monospace")
 COLOR_STEPS = (50, 100, 200, 300, 400, 500, 600, 700, 800, 900, 950)
 
 
-def build_theme() -> gr.themes.Base:
-    """Build the theme that ``launch(theme=...)`` takes; needs ``studio.css`` in the page's head."""
+def build_theme(stylesheet: str = "") -> gr.themes.Base:
+    """Build the theme that ``launch(theme=...)`` takes.
+
+    `stylesheet` is the text of ``studio.css``. Gradio serves it at the end of ``theme.css`` and waits for that before it
+    draws the page; a link in ``head`` is not waited for, and the page would show undressed first.
+    """
     theme = gr.themes.Base(
         primary_hue=_ramp("accent"),
         secondary_hue=_ramp("accent"),
@@ -29,7 +33,9 @@ def build_theme() -> gr.themes.Base:
     )
     variables = _surfaces() | _text() | _fields() | _choices() | _buttons()
     dark = {f"{name}_dark": value for name, value in variables.items() if f"{name}_dark" in vars(theme)}
-    return theme.set(**variables, **dark)
+    theme.set(**variables, **dark)
+    theme.custom_css = stylesheet
+    return theme
 
 
 def _token(name: str) -> str:

@@ -19,14 +19,13 @@ from studio.ui.hyperparameter_step import build_hyperparameter_step
 from studio.ui.model_step import build_model_step, follow_model, model_card
 from studio.ui.preflight_step import build_preflight_step
 from studio.ui.rail import summarise
-from studio.ui.shell import page_header
+from studio.ui.shell import LOADING, page_header
 
 STEPS = ("Model", "Dataset", "Hyperparameters", "Export", "Preflight")
 PREFLIGHT = len(STEPS) - 1
 _FIELDS_OF_STEP = (("model",), ("dataset",), ("tuning", "method", "training"), ("name", "export"), ())
 # Runs in the browser after a step has changed: Gradio leaves the focus on the body.
 _FOCUS_STEP = "() => window.lapidaryFocusStep && window.lapidaryFocusStep()"
-_LOADING = '<div class="lap-skeleton" style="height:240px"></div><p class="lap-sr" role="status">Loading…</p>'
 _OPEN_RUN = "(id) => { if (id) window.location.assign('/run?job=' + encodeURIComponent(id)) }"
 
 
@@ -38,9 +37,9 @@ def build_wizard(demo: gr.Blocks, studio: Studio, authenticator: Authenticator) 
     buttons: list[tuple[gr.Button | None, gr.Button | None]] = []
     with gr.Column(elem_classes="lap-page"):
         page_header("New run", "Five steps from a file of rows to a model of your own.")
-        with gr.Row(elem_classes="lap-wizard-row"):
+        with gr.Row(elem_classes="lap-with-rail"):
             with gr.Column(scale=3, min_width=320):
-                problems = gr.HTML(_LOADING, elem_id="wizard-problems")
+                problems = gr.HTML(LOADING, elem_id="wizard-problems")
                 # Shown once it is filled: what is typed before would be overwritten.
                 with gr.Walkthrough(selected=0, visible=False, elem_id="wizard") as walkthrough:
                     with gr.Step(STEPS[0], id=0):
@@ -56,9 +55,9 @@ def build_wizard(demo: gr.Blocks, studio: Studio, authenticator: Authenticator) 
                         build_export_step(form)
                         buttons.append(_navigation(3))
                     with gr.Step(STEPS[4], id=4):
-                        preflight_step = build_preflight_step()
-                        buttons.append(_navigation(4))
-            with gr.Column(scale=1, min_width=260):
+                        preflight_step, back = build_preflight_step()
+                        buttons.append((back, None))
+            with gr.Column(scale=1, min_width=260, elem_classes="lap-rail-column"):
                 rail = gr.HTML(elem_id="wizard-rail")
     started = gr.Textbox(visible=False)
     step_shown = gr.Number(0, visible=False, precision=0)
@@ -168,11 +167,10 @@ def build_wizard(demo: gr.Blocks, studio: Studio, authenticator: Authenticator) 
     demo.load(restore, {draft, step_shown}, filled, **QUIET)
 
 
-def _navigation(step: int) -> tuple[gr.Button | None, gr.Button | None]:
-    with gr.Row(elem_classes="lap-step-buttons"):
+def _navigation(step: int) -> tuple[gr.Button | None, gr.Button]:
+    with gr.Row(elem_classes="lap-buttons"):
         back = gr.Button("Back", variant="secondary", elem_id=f"back-{step}") if step else None
-        forward = gr.Button("Continue", variant="primary", elem_id=f"continue-{step}") if step < PREFLIGHT else None
-    return back, forward
+        return back, gr.Button("Continue", variant="primary", elem_id=f"continue-{step}")
 
 
 def _problems_before(document: dict[str, Any], target: int) -> list[Problem]:

@@ -54,6 +54,13 @@ def test_wrong_token_in_the_address_signs_nobody_in() -> None:
     assert client_of(OPEN_TO_THE_NETWORK).get("/?token=wrong").text == "None"
 
 
+def test_browser_of_a_stranger_gets_a_page_to_sign_in() -> None:
+    response = client_of(OPEN_TO_THE_NETWORK).get("/?token=wrong", headers={"Accept": "text/html"})
+    assert response.status_code == 401
+    assert "Access token" in response.text
+    assert "wrong" not in response.text
+
+
 def test_space_always_asks() -> None:
     space = Settings.from_environment({"SPACE_ID": "ana/studio", "SPACE_HOST": "ana-studio.hf.space"})
     assert (space.home, space.journal_mode) == (Path("/data"), "DELETE")
