@@ -107,6 +107,19 @@ def _documented_things() -> Iterator[tuple[str, object]]:
 
 
 def _submodules() -> Iterator[str]:
-    for package in ("asyncio", "collections", "concurrent.futures", "email", "http", "json", "logging", "os", "urllib", "xml.dom"):
-        path = importlib.import_module(package).__path__ if hasattr(importlib.import_module(package), "__path__") else []
+    for package in (
+        "asyncio",
+        "collections",
+        "concurrent.futures",
+        "email",
+        "http",
+        "json",
+        "logging",
+        "os",
+        "urllib",
+        "xml.dom",
+    ):
+        path = (
+            importlib.import_module(package).__path__ if hasattr(importlib.import_module(package), "__path__") else []
+        )
         yield from (f"{package}.{info.name}" for info in pkgutil.iter_modules(path))

@@ -80,7 +80,9 @@ def main() -> None:
 
 def _compare(setting: Setting, folder: Path) -> dict[str, Any]:
     model = _prepare(setting, folder)
-    print(f"\n{setting.name}: vocabulary {setting.vocabulary:,}, {setting.steps} steps of {BATCH} rows of <= {MAX_LENGTH} tokens")
+    print(
+        f"\n{setting.name}: vocabulary {setting.vocabulary:,}, {setting.steps} steps of {BATCH} rows of <= {MAX_LENGTH} tokens"
+    )
     measured = [_measure(side, setting, model=model, folder=folder) for side in setting.sides]
     held_out = _held_out_losses(model, folder, [item.adapter for item in measured])
     print(f"{'':14}{'tokens/s':>10}{'peak GB':>10}{'1st step s':>12}{'last losses':>13}{'held-out':>10}")
@@ -198,7 +200,12 @@ def _our_steps(out: Path) -> list[dict[str, float]]:
 def _held_out_losses(model: Path, folder: Path, adapters: list[Path]) -> list[float]:
     command = [sys.executable, "-m", "benchmarks.held_out_loss", str(model), str(folder / "held_out.jsonl")]
     done = subprocess.run(
-        [*command, *map(str, adapters)], cwd=REPOSITORY, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [*command, *map(str, adapters)],
+        cwd=REPOSITORY,
+        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -53,7 +53,9 @@ def main() -> None:
             use_cpu=not torch.cuda.is_available(),
             report_to="none",
         ),
-        train_dataset=load_dataset("json", data_files=options.data, split="train", cache_dir=str(options.out / "cache")),
+        train_dataset=load_dataset(
+            "json", data_files=options.data, split="train", cache_dir=str(options.out / "cache")
+        ),
         peft_config=LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"),
         callbacks=[clock],
     )

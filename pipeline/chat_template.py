@@ -95,7 +95,12 @@ class ChatTemplate:
 
     def _finds_whole_answers(self, render: Callable[[Sequence[Message]], Rendered]) -> bool:
         """Whether both answers of a probe are found, each with the end of its turn, and no question among them."""
-        turns = [Message("user", "One?"), Message("assistant", "Two."), Message("user", "3?"), Message("assistant", "Four.")]
+        turns = [
+            Message("user", "One?"),
+            Message("assistant", "Two."),
+            Message("user", "3?"),
+            Message("assistant", "Four."),
+        ]
         rendered = render(turns)
         found = [rendered.text[start:end] for start, end in rendered.spans]
         ended = [text.partition(answer)[2].strip() for text, answer in zip(found, ("Two.", "Four."), strict=False)]

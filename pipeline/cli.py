@@ -1,4 +1,4 @@
-"""The commands of `python -m pipeline`: train, run, schema, workbench."""
+"""The commands of `python -m pipeline`: train, run, generate, schema, workbench."""
 
 import argparse
 import json
@@ -40,6 +40,8 @@ def main(arguments: Sequence[str]) -> int:
             # A bar redrawn a hundred times is no help in a log file.
             os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
             return _run(RunDir(parsed.run_dir.resolve()), listener=None)
+        case "generate":
+            return _generate(parsed)
         case _:
             from pipeline.workbench import serve
 
@@ -62,6 +64,21 @@ def _train(parsed: argparse.Namespace) -> int:
         kind = "adapter" if config.tuning.kind == "lora" else "model"
         sys.stderr.write(f"The {kind} is in {run_dir.artifact(kind)}\n")
     return status
+
+
+def _generate(parsed: argparse.Namespace) -> int:
+    _log_to_stderr(logging.WARNING)
+    _prepare_environment()
+    try:
+        from pipeline.answer_command import answer
+        from pipeline.generate import Decoding
+
+        decoding = Decoding(max_new_tokens=parsed.max_new_tokens, temperature=parsed.temperature)
+        answer(RunDir(parsed.run_dir.resolve()), parsed.prompt, side=parsed.side, decoding=decoding)
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_FAILED
+    return 0
 
 
 def _run(run_dir: RunDir, *, listener: Listener | None) -> int:
@@ -111,16 +128,22 @@ def _log_to_stderr(level: int) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pipeline", allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True)
-    train = commands.add_parser(
-        "train", help="fine-tune a model from a YAML file, flags, or both", allow_abbrev=False
-    )
+    train = commands.add_parser("train", help="fine-tune a model from a YAML file, flags, or both", allow_abbrev=False)
     train.add_argument("--config", type=Path, help="YAML file with the job document; flags override it")
     train.add_argument(
-        "--output-dir", type=Path, help="run folder [default: $LAPIDARY_HOME/runs/NAME-TIME, LAPIDARY_HOME is ~/.lapidary]"
+        "--output-dir",
+        type=Path,
+        help="run folder [default: $LAPIDARY_HOME/runs/NAME-TIME, LAPIDARY_HOME is ~/.lapidary]",
     )
     add_config_flags(train)
     run = commands.add_parser("run", help="work off the config.json of a run folder", allow_abbrev=False)
     run.add_argument("run_dir", type=Path, help="the run folder")
     commands.add_parser("schema", help="print the JSON schema of the job document")
+    generate = commands.add_parser("generate", help="ask the result of a run one question", allow_abbrev=False)
+    generate.add_argument("--run-dir", type=Path, required=True, help="folder of a completed run")
+    generate.add_argument("--prompt", required=True, help="what the user says")
+    generate.add_argument("--side", choices=("tuned", "base"), default="tuned", help="which model answers [tuned]")
+    generate.add_argument("--max-new-tokens", type=int, default=256, help="longest answer, in tokens [256]")
+    generate.add_argument("--temperature", type=float, default=0.0, help="0 is greedy [0]")
     commands.add_parser("workbench", help="answer generation requests, one JSON object a line")
     return parser

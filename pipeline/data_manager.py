@@ -101,7 +101,8 @@ class DataManager:
         cut = [replace(row, input_ids=row.input_ids[:max_length], labels=row.labels[:max_length]) for row in rows]
         lost = [row.row for row in cut if row.trained_tokens == 0]
         self.dropped += [
-            RowDropped(row=number, reason=f"its answer starts after the limit of {max_length} tokens") for number in lost
+            RowDropped(row=number, reason=f"its answer starts after the limit of {max_length} tokens")
+            for number in lost
         ]
         return [row for row in cut if row.trained_tokens > 0]
 

@@ -102,7 +102,9 @@ class TextGenerator:
                 f"The conversation has {prompt.shape[1]} tokens and the model reads {self.context_length}. Shorten it."
             )
         stream = _Stream(self.tokenizer, on_text)
-        adapter_off = self.model.disable_adapter() if isinstance(self.model, PeftModel) and side == "base" else nullcontext()
+        adapter_off = (
+            self.model.disable_adapter() if isinstance(self.model, PeftModel) and side == "base" else nullcontext()
+        )
         torch.manual_seed(decoding.seed)
         began = time.perf_counter()
         with adapter_off, torch.inference_mode():

@@ -38,7 +38,9 @@ class TrainingOutcome:
 class ModelTrainer:
     """Trains a loaded model on prepared data and saves it into the tracker's run folder."""
 
-    def __init__(self, config: FineTuneJobConfig, tracker: JobTracker, *, loaded: LoadedModel, data: PreparedData) -> None:
+    def __init__(
+        self, config: FineTuneJobConfig, tracker: JobTracker, *, loaded: LoadedModel, data: PreparedData
+    ) -> None:
         self.config = config
         self.tracker = tracker
         self.loaded = loaded
@@ -106,7 +108,9 @@ class ModelTrainer:
             rmtree(folder, ignore_errors=True)
             partial.rename(folder)
         except OSError as error:
-            raise StorageFailed(f"{folder} cannot be written: {error}. Free some space or check the permissions.") from error
+            raise StorageFailed(
+                f"{folder} cannot be written: {error}. Free some space or check the permissions."
+            ) from error
         self.tracker.artifact(kind)
 
 

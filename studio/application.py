@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 # Gradio's queue looks for work this often; its own 1 ms costs 5 % of a core when nothing happens.
 _QUEUE_SLEEP_SECONDS = 0.05
 _SESSIONS_KEPT = 300
+_CHORE_SECONDS = 30.0
 _CONCURRENT_EVENTS = 16
 _QUEUE_LENGTH = 256
 
@@ -77,6 +78,7 @@ def serve(studio: Studio) -> None:
         )
         if hasattr(demo._queue, "sleep_when_free"):  # a private attribute, so it may go
             demo._queue.sleep_when_free = _QUEUE_SLEEP_SECONDS
+        studio.scheduler.every(_CHORE_SECONDS, studio.workbench.close_if_idle)
         studio.scheduler.start()
         _announce(settings, authenticator)
         try:

@@ -53,6 +53,10 @@ class Scheduler:
         )
         self._timer.start()
 
+    def every(self, seconds: float, chore: Callable[[], None]) -> None:
+        """Do a chore now and then, in the same threads as the ticks."""
+        self._timer.add_job(chore, "interval", seconds=seconds, coalesce=True, max_instances=1)
+
     def wake(self) -> None:
         """Tick as soon as possible."""
         if self._timer.running:

@@ -73,7 +73,12 @@ def chat_rows(count: int) -> list[dict[str, Any]]:
         for turn in range(1 + index % 3):
             stone = STONES[(index + turn) % len(STONES)]
             turns.append({"role": "user", "content": f"How many carats has the {stone}?"})
-            turns.append({"role": "assistant", "content": f"The {stone} has {1 + index % 7} carats" + " exactly" * (index % 5) + "."})
+            turns.append(
+                {
+                    "role": "assistant",
+                    "content": f"The {stone} has {1 + index % 7} carats" + " exactly" * (index % 5) + ".",
+                }
+            )
         rows.append({"messages": turns})
     return rows
 

@@ -83,7 +83,9 @@ def test_generation_ends_at_the_end_of_a_turn(tiny_gemma: Path, tmp_path: Path) 
     assert generator.end_ids == sorted({tokenizer.eos_token_id, end})
 
 
-def test_characters_of_several_tokens_arrive_whole(tokenizer: PreTrainedTokenizerBase, generator: TextGenerator) -> None:
+def test_characters_of_several_tokens_arrive_whole(
+    tokenizer: PreTrainedTokenizerBase, generator: TextGenerator
+) -> None:
     from pipeline.generate import _Stream
 
     text = "Größe 🪨 ok"

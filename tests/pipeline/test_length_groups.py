@@ -44,5 +44,8 @@ def test_no_length_comes_first() -> None:
 def test_short_batch_comes_last() -> None:
     lengths = [index % 11 + 1 for index in range(8 * 60 + 3)]
     rows = order(lengths, batch_size=8)
-    spreads = [max(lengths[row] for row in rows[i : i + 8]) - min(lengths[row] for row in rows[i : i + 8]) for i in range(0, 480, 8)]
+    spreads = [
+        max(lengths[row] for row in rows[i : i + 8]) - min(lengths[row] for row in rows[i : i + 8])
+        for i in range(0, 480, 8)
+    ]
     assert max(spreads) <= 3

@@ -108,7 +108,10 @@ def test_folder_with_an_adapter(make_config: MakeConfig, tracker: JobTracker, tm
 
 
 def test_remote_code_is_refused_with_its_switch(make_config: MakeConfig, tracker: JobTracker, tmp_path: Path) -> None:
-    config = {"model_type": "home-made", "auto_map": {"AutoConfig": "home.Config", "AutoModelForCausalLM": "home.Model"}}
+    config = {
+        "model_type": "home-made",
+        "auto_map": {"AutoConfig": "home.Config", "AutoModelForCausalLM": "home.Model"},
+    }
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert "turn model.trust_remote_code on" in unavailable(make_config, tracker, str(tmp_path))
 

@@ -32,9 +32,7 @@ def test_train_on_all_trains_the_question_too(tokenizer: PreTrainedTokenizerBase
 
 
 def test_text_begins_and_ends_once(tokenizer: PreTrainedTokenizerBase) -> None:
-    plain, marked = encode(
-        tokenizer, Example(1, text="Two garnets"), Example(2, text="<bos>Two garnets<eos>")
-    )
+    plain, marked = encode(tokenizer, Example(1, text="Two garnets"), Example(2, text="<bos>Two garnets<eos>"))
     assert plain.input_ids == marked.input_ids == plain.labels
     assert plain.input_ids[0] == tokenizer.bos_token_id
     assert plain.input_ids[-1] == tokenizer.eos_token_id

@@ -112,7 +112,10 @@ def test_gradient_checkpointing_changes_no_loss(make_config: MakeConfig, tracker
 
 def test_full_fine_tune_trains_the_language_model(make_config: MakeConfig, tracker: JobTracker) -> None:
     trainer = ours(
-        make_config(tuning={"kind": "full"}, training={"max_steps": 10, "save_strategy": "no", "lr_scheduler": "constant"}), tracker
+        make_config(
+            tuning={"kind": "full"}, training={"max_steps": 10, "save_strategy": "no", "lr_scheduler": "constant"}
+        ),
+        tracker,
     )
     trainer.train()
     losses = logged(trainer, "loss")
