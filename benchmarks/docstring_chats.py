@@ -1,4 +1,4 @@
-"""Builds the benchmark's model and data: a small Gemma 3 with random weights, and chats from Python's own docstrings."""
+"""Builds the benchmark's model and data: a small random Gemma 3, and chats from Python's own docstrings."""
 
 import importlib
 import inspect
@@ -58,9 +58,8 @@ def train_tokenizer(rows: list[Row]) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     trained.train_from_iterator((text for row in rows for text in row.values()), trainer)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=trained, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>", unk_token="<unk>"
-    )
+    names = {f"{name}_token": f"<{name}>" for name in ("bos", "eos", "pad", "unk")}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=trained, **names)
     tokenizer.chat_template = gemma3_chat_template
     return tokenizer
 

@@ -1,7 +1,7 @@
 """Real tokens a second, peak memory and time to the first step: `python -m pipeline train` against plain TRL.
 
 `python -m benchmarks.throughput [--quick]` trains the same small Gemma 3 on the same rows, each row once, with the same
-global batch, step count and learning-rate schedule, each side in a process of its own. The last line is one JSON object.
+global batch, step count and learning-rate schedule, each side in a process of its own. The last line is JSON.
 """
 
 import argparse
@@ -81,7 +81,8 @@ def main() -> None:
 def _compare(setting: Setting, folder: Path) -> dict[str, Any]:
     model = _prepare(setting, folder)
     print(
-        f"\n{setting.name}: vocabulary {setting.vocabulary:,}, {setting.steps} steps of {BATCH} rows of <= {MAX_LENGTH} tokens"
+        f"\n{setting.name}: vocabulary {setting.vocabulary:,}, "
+        f"{setting.steps} steps of {BATCH} rows of <= {MAX_LENGTH} tokens"
     )
     measured = [_measure(side, setting, model=model, folder=folder) for side in setting.sides]
     held_out = _held_out_losses(model, folder, [item.adapter for item in measured])

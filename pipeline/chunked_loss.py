@@ -1,9 +1,9 @@
 """Cross-entropy from hidden states, with logits for the trained tokens only and never all of them at once.
 
-The gradient of cross-entropy with respect to the logits is `softmax(logits) - onehot(target)`, so it is known as soon as
-the logits are: each chunk's logits are computed once, turned into their gradient in place and multiplied back, all in
-the forward pass (Hsu et al. 2024, "Liger Kernel", arXiv:2410.10989, section 3.2; the idea of not materialising the
-logits is also in Wijmans et al. 2024, "Cut Your Losses", arXiv:2411.09009).
+The gradient of cross-entropy by the logits is `softmax(logits) - onehot(target)`, so it is known as soon as the logits
+are: each chunk's logits are computed once, turned into their gradient in place and multiplied back, all in the forward
+pass (Hsu et al. 2024, "Liger Kernel", arXiv:2410.10989, section 3.2; the idea of never holding all logits is also in
+Wijmans et al. 2024, "Cut Your Losses", arXiv:2411.09009).
 """
 
 from dataclasses import dataclass

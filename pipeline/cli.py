@@ -1,6 +1,7 @@
 """The commands of `python -m pipeline`: train, run, generate, schema, workbench."""
 
 import argparse
+import errno
 import json
 import logging
 import os
@@ -15,13 +16,15 @@ import yaml
 from pipeline.config import FineTuneJobConfig
 from pipeline.config_flags import add_config_flags, document_with_flags
 from pipeline.errors import InvalidConfig, Problem, UserError
-from pipeline.job_tracker import JobTracker, Listener
+from pipeline.job_tracker import DISK_FULL, JobTracker, Listener
 from pipeline.progress_bar import ProgressBar
 from pipeline.run_dir import RunDir
 from pipeline.validation import parse_job_config
 
 EXIT_FAILED = 1
 EXIT_BAD_VALUES = 2
+# On a full disk nothing else may reach the parent: neither the event nor the log.
+EXIT_DISK_FULL = errno.ENOSPC
 # Arguments that are no part of the job document.
 OWN_ARGUMENTS = ("command", "config", "output_dir", "run_dir")
 
@@ -92,6 +95,11 @@ def _run(run_dir: RunDir, *, listener: Listener | None) -> int:
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_FAILED
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        sys.stderr.write(f"{DISK_FULL}\n")
+        return EXIT_DISK_FULL
     return 0
 
 

@@ -1,6 +1,7 @@
 """JobTracker: turns the stages, values and failures of a running job into events."""
 
 import logging
+import errno
 from collections.abc import Callable
 from types import TracebackType
 from typing import Literal, Self
@@ -12,6 +13,8 @@ from pipeline.run_dir import Manifest, ManifestArtifact, RunDir
 logger = logging.getLogger(__name__)
 
 Listener = Callable[[Event], None]
+
+DISK_FULL = "The disk is full. Free some space and start the run again."
 
 STAGE_PROGRESS: dict[Stage, float] = {
     "preparing": 0.0,
@@ -43,6 +46,8 @@ class JobTracker:
     ) -> Literal[False]:
         if isinstance(error, UserError):
             self.record(JobFailed(code=error.code, message=str(error)))
+        elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            self.record(JobFailed(code="disk_full", message=DISK_FULL))
         elif isinstance(error, Exception):
             self.record(JobFailed(code="unexpected_error", message=f"{type(error).__name__}: {error}"))
         return False

@@ -62,7 +62,7 @@ class ModelManager:
             update={"attention": choose_attention(self.config.model, device=device, precision=precision)}
         )
         tokenizer = self.provider.load_tokenizer(model_config)
-        # AdamW's small updates vanish in 16-bit weights: what is trained stays in fp32, and autocast computes in 16 bit.
+        # Small updates vanish in 16-bit weights: what is trained stays in fp32, and autocast computes in 16 bit.
         weight_dtype = DTYPES[precision] if self.config.tuning.kind == "lora" else torch.float32
         base = self.provider.load_model(model_config, weight_dtype=weight_dtype, device=device)
         loaded = LoadedModel(

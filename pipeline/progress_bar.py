@@ -5,7 +5,7 @@ from typing import Self
 
 from tqdm import tqdm
 
-from pipeline.events import Event, EvaluationFinished, StageStarted, StepLogged, WarningRaised
+from pipeline.events import EvaluationFinished, Event, StageStarted, StepLogged, WarningRaised
 
 
 class ProgressBar:

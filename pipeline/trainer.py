@@ -4,7 +4,6 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
@@ -85,7 +84,7 @@ class ModelTrainer:
             self._write("model", model.to(DTYPES[self.loaded.precision]).save_pretrained)
 
     def save_merged(self) -> None:
-        """Write the adapter merged into its base model. The result of the run does not depend on it, so it cannot fail."""
+        """Write the adapter merged into its base model. The adapter is safe already, so a failure is only a warning."""
         self.tracker.stage("exporting", "Merging the adapter into the base model")
         provider, model = provider_for(self.config.model.provider), self.loaded.model
         try:
@@ -117,12 +116,14 @@ class ModelTrainer:
 @contextmanager
 def _special_tokens_kept(model: PreTrainedModel) -> Iterator[None]:
     """Undo what the trainer does to the model's end tokens: without its end of turn, a saved model would not stop."""
-    config, generation_config = deepcopy(model.config), deepcopy(model.generation_config)
+    changed = (model.config, model.config.get_text_config(), model.generation_config)
+    kept = [(config, {**vars(config)}) for config in changed]
     try:
         yield
     finally:
-        model.config.eos_token_id = config.eos_token_id
-        model.generation_config = generation_config
+        for config, values in kept:
+            vars(config).clear()
+            vars(config).update(values)
 
 
 def _last_values(history: list[dict[str, float]]) -> dict[str, float]:

@@ -1,13 +1,15 @@
 """Explains a process that ended without a word: by its signal, and by the last lines of its log."""
 
+import errno
 import signal
 from pathlib import Path
 
+from pipeline.job_tracker import DISK_FULL
 from pipeline.run_dir import RunDir
 
 _LOG_TAIL_BYTES = 8192
 _CLUES = (
-    ("No space left on device", "disk_full", "The disk is full. Free some space and start the run again."),
+    ("No space left on device", "disk_full", DISK_FULL),
     ("out of memory", "out_of_memory", "The GPU ran out of memory. Use smaller batches or gradient checkpointing."),
     ("MemoryError", "out_of_memory", "The machine ran out of memory. Use smaller batches or a smaller model."),
     ("No module named", "missing_package", "A Python package is missing; the log names it. Install it and try again."),
@@ -20,6 +22,8 @@ def explain_death(run_dir: RunDir, exit_code: int | None) -> tuple[str, str]:
     for clue, code, sentence in _CLUES:
         if clue in tail:
             return code, sentence
+    if exit_code == errno.ENOSPC:
+        return "disk_full", DISK_FULL
     if exit_code == -signal.SIGKILL:
         return "killed", "The process was killed (signal 9), most likely because the machine ran out of memory."
     if exit_code is not None and exit_code < 0:

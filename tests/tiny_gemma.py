@@ -6,7 +6,13 @@ from typing import Any
 
 import torch
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
-from transformers import Gemma3ForCausalLM, Gemma3TextConfig, GemmaTokenizer
+from transformers import (
+    Gemma3Config,
+    Gemma3ForCausalLM,
+    Gemma3ForConditionalGeneration,
+    Gemma3TextConfig,
+    GemmaTokenizer,
+)
 from trl.chat_template_utils import gemma3_chat_template
 
 SPECIAL_TOKENS = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"]
@@ -18,7 +24,35 @@ STONES = ("agate", "beryl", "citrine", "garnet", "jasper", "opal", "peridot", "r
 def build_tiny_gemma(folder: Path, *, softcap: float | None = None) -> Path:
     """Write a random model with its tokenizer to `folder` and return it. The same arguments give the same weights."""
     tokenizer = build_tokenizer()
-    config = Gemma3TextConfig(
+    save(Gemma3ForCausalLM, text_config(tokenizer, softcap=softcap), tokenizer, folder)
+    return folder
+
+
+def build_tiny_multimodal(folder: Path) -> Path:
+    """Write a random model that also sees images, like Gemma 3 from 4B on, and return its folder."""
+    tokenizer = build_tokenizer()
+    config = Gemma3Config(
+        text_config=text_config(tokenizer).to_dict(),
+        vision_config={
+            "hidden_size": 16,
+            "intermediate_size": 32,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "image_size": 28,
+            "patch_size": 14,
+        },
+        mm_tokens_per_image=4,
+        image_token_index=400,
+        boi_token_index=401,
+        eoi_token_index=402,
+    )
+    save(Gemma3ForConditionalGeneration, config, tokenizer, folder)
+    return folder
+
+
+def text_config(tokenizer: GemmaTokenizer, *, softcap: float | None = None) -> Gemma3TextConfig:
+    """Two layers, one of each kind of attention."""
+    return Gemma3TextConfig(
         vocab_size=VOCABULARY,
         hidden_size=32,
         intermediate_size=64,
@@ -34,17 +68,20 @@ def build_tiny_gemma(folder: Path, *, softcap: float | None = None) -> Path:
         eos_token_id=[tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<end_of_turn>")],
         pad_token_id=tokenizer.pad_token_id,
     )
+
+
+def save(kind: Any, config: Any, tokenizer: GemmaTokenizer, folder: Path) -> None:
+    """Write a model of this kind with the same random weights each time."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = Gemma3ForCausalLM(config)
+        model = kind(config)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return folder
 
 
 def build_tokenizer() -> GemmaTokenizer:
     """A byte-fallback BPE with Gemma's special tokens and chat template."""
-    trained = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
+    trained = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))  # noqa: S106 - a token of text
     trained.normalizer = normalizers.Replace(" ", "▁")
     # As in Gemma's tokenizer, no word grows over a line's end.
     trained.pre_tokenizer = pre_tokenizers.Split(Regex(r"\n|▁?[^▁\n]+|▁"), behavior="isolated")

@@ -6,8 +6,9 @@
  *   chart.points("loss");    chart.skipped("loss");    chart.setSmoothing(0.9);    chart.setLogScale(true);
  *
  * Points are kept sorted by step; a step that comes twice is replaced. What is not a finite number (null, "NaN") is not drawn
- * but marked at the foot of the plot. A series with `markers` (evaluations) shows its points and is never smoothed. Data reach
- * the page through textContent and canvas text only. Colours and fonts are the tokens of studio.css.
+ * but marked at the foot of the plot. A series with `markers` (evaluations) shows its points and is never smoothed. `xMax` is
+ * the planned last step; `smoothing: null` or `logScale: null` leaves that control out. Data reach the page through
+ * textContent and canvas text only. Colours and fonts are the tokens of studio.css.
  */
 (function () {
   "use strict";
@@ -71,10 +72,10 @@
     }
     const tools = make("div", { class: "lap-chart__tools" }, head), smoothLabel = make("label", {}, tools, "Smoothing");
     const slider = make("input", { type: "range", min: 0, max: 0.99, step: 0.01, value: settings.smoothing }, smoothLabel);
-    smoothLabel.hidden = series.every((one) => one.markers);
+    smoothLabel.hidden = settings.smoothing === null || series.every((one) => one.markers);
     const logLabel = make("label", {}, tools), logBox = make("input", { type: "checkbox" }, logLabel);
     logLabel.append("Log");
-    logBox.checked = settings.logScale;
+    logLabel.hidden = settings.logScale === null; logBox.checked = settings.logScale;
     const plot = make("div", { class: "lap-chart__plot", role: "img", tabindex: 0, "aria-roledescription": "line chart" }, figure);
     const base = make("canvas", { "aria-hidden": "true" }, plot), over = make("canvas", { "aria-hidden": "true" }, plot);
     const empty = make("div", { class: "lap-chart__empty" }, plot, "No data yet");
@@ -218,9 +219,8 @@
       tip.hidden = cursor === null || view === null;
       if (tip.hidden) return;
       const x = view.x(cursor);
-      tip.replaceChildren();
       paint.fillStyle = token("--lap-field-line"); paint.fillRect(Math.round(x), TOP, 1, plot.clientHeight - TOP - BOTTOM);
-      make("div", { class: "lap-chart__step" }, tip, `Step ${cursor.toLocaleString("en")}`);
+      tip.replaceChildren(make("div", { class: "lap-chart__step" }, null, `Step ${cursor.toLocaleString("en")}`));
       for (const { one, value, text } of readings(cursor)) {
         const row = make("div", { style: `--series: var(${one.color})` }, tip);
         make("span", {}, row, one.label); make("span", {}, row, text);

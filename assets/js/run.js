@@ -87,18 +87,23 @@ function drawHead(slots, job, dialog) {
     ...warnings,
     ENDED.has(job.state) ? null : progress(job, job.message || "Waiting for its turn in the queue", job.eta_seconds === null ? "" : `${duration(job.eta_seconds)} left`),
   );
-  const facts = job.facts;
-  const share = facts.trainable_parameters ? `${((100 * facts.trainable_parameters) / facts.parameters).toFixed(1)} % of ${count(facts.parameters)}` : "–";
-  const tiles = [
-    ["Step", `${count(job.step)} / ${count(job.total_steps)}`],
-    ["Loss", number(job.latest.loss)],
-    ["Held-out loss", number(job.latest.eval_loss)],
-    [ENDED.has(job.state) ? "Took" : "Left", ENDED.has(job.state) ? elapsed(job) : duration(job.eta_seconds)],
-    ["Speed", job.latest.tokens_per_second ? `${count(job.latest.tokens_per_second)} tokens/s` : "–"],
-    ["Rows", facts.train_rows ? `${count(facts.train_rows)} + ${count(facts.eval_rows)} held out` : "–"],
-    ["Trained weights", share],
+  replace(slots.stats, h("dl", { class: "lap-stats" }, tiles(job).map(([name, value, note]) => h("div", { class: "lap-stat" }, h("dt", {}, name), h("dd", {}, value), note ? h("dd", { class: "lap-meta" }, note) : null))));
+}
+
+function tiles(job) {
+  const { facts, latest } = job;
+  const ended = ENDED.has(job.state);
+  const share = facts.trainable_parameters ? `${((100 * facts.trainable_parameters) / facts.parameters).toFixed(1)} %` : "–";
+  return [
+    ["Step", count(job.step), job.total_steps ? `of ${count(job.total_steps)}` : null],
+    ["Loss", number(latest.loss), latest.mean_token_accuracy === undefined ? null : `${(100 * latest.mean_token_accuracy).toFixed(0)} % of tokens right`],
+    ["Held-out loss", number(latest.eval_loss), facts.eval_rows ? `${count(facts.eval_rows)} rows` : null],
+    [ended ? "Took" : "Left", ended ? elapsed(job) : duration(job.eta_seconds), ended ? null : `${elapsed(job)} so far`],
+    ["Speed", latest.tokens_per_second ? count(latest.tokens_per_second) : "–", "tokens/s"],
+    ["Rows", count(facts.train_rows), facts.dropped_rows ? `${count(facts.dropped_rows)} left out` : "trained on"],
+    ["Memory", latest.peak_memory_bytes ? bytes(latest.peak_memory_bytes) : "–", facts.device ? `peak, ${facts.device}` : null],
+    ["Trained weights", share, facts.parameters ? `of ${count(facts.parameters)}` : null],
   ];
-  replace(slots.stats, h("dl", { class: "lap-stats" }, tiles.map(([name, value]) => h("div", { class: "lap-stat" }, h("dt", {}, name), h("dd", {}, value)))));
 }
 
 function drawResults(slot, { job, artifacts }) {

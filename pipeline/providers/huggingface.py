@@ -14,6 +14,8 @@ from pipeline.errors import InvalidConfig, Problem
 from pipeline.providers.loading_errors import explained
 
 ALL_LINEAR = "all-linear"
+# Conv1D is GPT-2's way of writing a linear layer.
+LINEAR_LAYERS = (torch.nn.Linear, Conv1D)
 
 
 def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
@@ -73,7 +75,10 @@ def _target_modules(model: PreTrainedModel, wanted: str) -> str | list[str]:
         if unknown or not names:
             raise InvalidConfig([_unknown_layers(unknown, linear_leaves)])
         return names
-    decoder = model.get_decoder()
+    decoder, head = model.get_decoder(), model.get_output_embeddings()
+    ours = {id(module) for module in (*decoder.modules(), head)}
+    if not any(isinstance(module, LINEAR_LAYERS) and id(module) not in ours for module in model.modules()):
+        return sorted(linear_leaves)
     prefix = next(name for name, module in model.named_modules() if module is decoder)
     # A regular expression, so that the vision and audio towers of a multimodal model stay as they are.
     return rf"{re.escape(prefix)}\..*\b({'|'.join(map(re.escape, sorted(linear_leaves)))})"
@@ -81,9 +86,8 @@ def _target_modules(model: PreTrainedModel, wanted: str) -> str | list[str]:
 
 def _linear_leaves(model: PreTrainedModel) -> set[str]:
     """Last parts of the names of the language model's linear layers, the output head aside."""
-    # Conv1D is GPT-2's way of writing a linear layer.
     modules = model.get_decoder().named_modules()
-    return {name.rpartition(".")[2] for name, module in modules if isinstance(module, (torch.nn.Linear, Conv1D))}
+    return {name.rpartition(".")[2] for name, module in modules if isinstance(module, LINEAR_LAYERS)}
 
 
 def _unknown_layers(unknown: list[str], known: set[str]) -> Problem:

@@ -15,12 +15,8 @@ MONO = ("Lapidary Mono", "monospace")
 COLOR_STEPS = (50, 100, 200, 300, 400, 500, 600, 700, 800, 900, 950)
 
 
-def build_theme(stylesheet: str = "") -> gr.themes.Base:
-    """Build the theme that ``launch(theme=...)`` takes.
-
-    `stylesheet` is the text of ``studio.css``. Gradio serves it at the end of ``theme.css`` and waits for that before it
-    draws the page; a link in ``head`` is not waited for, and the page would show undressed first.
-    """
+def build_theme() -> gr.themes.Base:
+    """Build the theme that ``launch(theme=...)`` takes; needs a link to ``studio.css`` in the page's head."""
     theme = gr.themes.Base(
         primary_hue=_ramp("accent"),
         secondary_hue=_ramp("accent"),
@@ -33,9 +29,9 @@ def build_theme(stylesheet: str = "") -> gr.themes.Base:
     )
     variables = _surfaces() | _text() | _fields() | _choices() | _buttons()
     dark = {f"{name}_dark": value for name, value in variables.items() if f"{name}_dark" in vars(theme)}
-    theme.set(**variables, **dark)
-    theme.custom_css = stylesheet
-    return theme
+    # Gradio writes these two into the page itself, where they are used before the stylesheet has arrived.
+    first = {"body_background_fill": "var(--lap-bg, #f8f9fa)", "body_background_fill_dark": "var(--lap-bg, #101216)"}
+    return theme.set(**(variables | dark | first))
 
 
 def _token(name: str) -> str:

@@ -13,8 +13,8 @@ from pipeline.config import FineTuneJobConfig
 from pipeline.errors import TrainingDiverged
 from pipeline.events import (
     CheckpointSaved,
-    Event,
     EvaluationFinished,
+    Event,
     JobCompleted,
     JobFailed,
     StageStarted,
@@ -25,7 +25,7 @@ from pipeline.fine_tune_job import FineTuneJob
 from pipeline.job_tracker import JobTracker
 from pipeline.run_dir import RunDir
 from tests.pipeline.conftest import MakeConfig
-from tests.tiny_gemma import chat_rows, write_jsonl
+from tests.tiny_gemma import build_tiny_multimodal, chat_rows, write_jsonl
 
 
 def run(config: FineTuneJobConfig, tracker: JobTracker) -> list[Event]:
@@ -59,9 +59,8 @@ def test_events_tell_the_run_from_begin_to_end(make_config: MakeConfig, tracker:
     steps = of_type(events, StepLogged)
     assert [step.step for step in steps] == [1, 2, 3, 4]
     assert steps[-1].progress == pytest.approx(0.9)
-    assert {
-        "loss", "learning_rate", "grad_norm", "tokens_per_second", "mean_token_accuracy", "num_tokens", "peak_memory_bytes",
-    } == set(steps[0].metrics)  # fmt: skip
+    names = "loss learning_rate grad_norm tokens_per_second mean_token_accuracy num_tokens peak_memory_bytes"
+    assert set(steps[0].metrics) == set(names.split())
     assert steps[0].metrics["tokens_per_second"] > 0
     assert 1e8 < steps[0].metrics["peak_memory_bytes"] < 1e11
     assert [event.step for event in of_type(events, EvaluationFinished)] == [2, 4]
@@ -89,6 +88,14 @@ def test_merged_model_is_base_plus_adapter(make_config: MakeConfig, tracker: Job
     adapted = PeftModel.from_pretrained(base, run_dir.artifact("adapter"))
     ids = torch.tensor([[2, 60, 70, 80]])
     torch.testing.assert_close(merged(ids).logits, adapted(ids).logits, atol=1e-4, rtol=1e-4)
+
+
+def test_multimodal_model_learns_from_text(make_config: MakeConfig, tracker: JobTracker, tmp_path: Path) -> None:
+    model = build_tiny_multimodal(tmp_path / "model")
+    events = run(make_config(model={"base_model": str(model)}, export={"merged": True}), tracker)
+    assert isinstance(events[-1], JobCompleted)
+    merged = json.loads((tracker.run_dir.artifact("merged") / "config.json").read_text())
+    assert merged["architectures"] == ["Gemma3ForConditionalGeneration"]
 
 
 def test_failed_merge_does_not_fail_the_run(make_config: MakeConfig, tracker: JobTracker) -> None:

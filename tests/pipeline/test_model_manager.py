@@ -13,6 +13,7 @@ from pipeline.events import ModelLoaded, StageStarted
 from pipeline.job_tracker import JobTracker
 from pipeline.model_manager import LoadedModel, ModelManager, choose_attention, choose_precision
 from tests.pipeline.conftest import MakeConfig
+from tests.tiny_gemma import build_tiny_multimodal
 
 CPU = torch.device("cpu")
 
@@ -33,6 +34,16 @@ def test_lora_trains_the_adapter_of_every_linear_layer(make_config: MakeConfig, 
 def test_lora_on_named_layers(make_config: MakeConfig, tracker: JobTracker) -> None:
     loaded = ModelManager(make_config(tuning={"target_modules": "q_proj, v_proj"}), tracker).load()
     assert len(trainable(loaded)) == 2 * 2 * 2
+
+
+@pytest.mark.parametrize("kind", ["lora", "full"])
+def test_vision_tower_of_a_multimodal_model_stays_frozen(
+    make_config: MakeConfig, tracker: JobTracker, tmp_path: Path, kind: str
+) -> None:
+    config = make_config(model={"base_model": str(build_tiny_multimodal(tmp_path))}, tuning={"kind": kind})
+    names = trainable(ModelManager(config, tracker).load())
+    assert len(names) > 20
+    assert all("language_model" in name for name in names)
 
 
 def test_unknown_layer_is_named_with_the_known_ones(make_config: MakeConfig, tracker: JobTracker) -> None:
