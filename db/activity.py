@@ -48,7 +48,7 @@ def list_activity(
     session: Session, *, owner: str, limit: int = 100, offset: int = 0, unread_only: bool = False
 ) -> tuple[Sequence[Activity], int]:
     """The feed of `owner`, the newest first, and how many entries there are in all."""
-    where = [Activity.owner == owner, *([col(Activity.read).is_(False)] if unread_only else [])]
+    where = [col(Activity.owner) == owner, *([col(Activity.read).is_(False)] if unread_only else [])]
     total = session.exec(select(func.count()).select_from(Activity).where(*where)).one()
     query = select(Activity).where(*where).order_by(col(Activity.sequence).desc()).offset(offset).limit(limit)
     return session.exec(query).all(), total

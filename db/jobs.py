@@ -180,7 +180,9 @@ def _training_progress(step: int, total_steps: int) -> float:
 
 def _add_metrics(session: Session, job: Job, step: int, metrics: dict[str, float]) -> None:
     # A resumed run logs some steps again: the later value counts, under a new row id, so that pages see it.
-    session.exec(delete(Metric).where(col(Metric.job) == job.id, col(Metric.step) == step, col(Metric.name).in_(metrics)))
+    session.exec(
+        delete(Metric).where(col(Metric.job) == job.id, col(Metric.step) == step, col(Metric.name).in_(metrics))
+    )
     for name, value in metrics.items():
         session.add(Metric(job=job.id, step=step, name=name, value=value))
 

@@ -1,7 +1,7 @@
 """JobTracker: turns the stages, values and failures of a running job into events."""
 
-import logging
 import errno
+import logging
 from collections.abc import Callable
 from types import TracebackType
 from typing import Literal, Self

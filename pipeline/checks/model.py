@@ -43,7 +43,8 @@ def check_base_model(config: JobConfig, facts: Facts) -> list[Finding]:
             _error(
                 "no_chat_template",
                 field,
-                f"{name} has no chat template, so conversations cannot be rendered. Choose its instruction-tuned variant.",
+                f"{name} has no chat template, so conversations cannot be rendered. "
+                "Choose its instruction-tuned variant.",
             )
         ]
     return []
@@ -59,7 +60,8 @@ def check_precision(config: JobConfig, facts: Facts) -> list[Finding]:
                 code="fp16_overflow",
                 severity="error",
                 field="model.precision",
-                message="Gemma's activations overflow in fp16 and the loss becomes NaN. Use bf16, or fp32 without bf16.",
+                message="Gemma's activations overflow in fp16 and the loss becomes NaN. "
+                "Use bf16, or fp32 where there is none.",
                 fixes=(Fix(label="Use auto", patch={"model.precision": "auto"}),),
             )
         ]

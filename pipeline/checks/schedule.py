@@ -1,6 +1,7 @@
 """Checks of steps, epochs and intervals."""
 
 import math
+from typing import Any
 
 from pipeline.checks.facts import Facts, training_rows
 from pipeline.checks.finding import Finding, Fix
@@ -33,8 +34,8 @@ def check_total_steps(config: JobConfig, facts: Facts) -> list[Finding]:
     seen = total_steps(config, rows) * config.training.rows_per_step / max(1, rows)
     if seen < 1:
         message = f"Training stops after {seen:.0%} of the rows; the rest is never seen. Train at least one epoch."
-        patch = {"training.epochs": max(1.0, config.training.epochs), "training.max_steps": None}
-        fix = Fix(label="See every row", patch=patch)
+        unbroken: dict[str, Any] = {"training.epochs": max(1.0, config.training.epochs), "training.max_steps": None}
+        fix = Fix(label="See every row", patch=unbroken)
         findings.append(_warning("rows_never_seen", "training.epochs", message, fix))
     return findings
 

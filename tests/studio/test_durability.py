@@ -47,7 +47,9 @@ def test_run_that_ended_while_the_studio_was_down_is_completed(
     own_server.wait_for(job["job_id"], "completed", seconds=10)
 
 
-def test_terminated_studio_leaves_the_run_alive(own_server: StudioProcess, pids_of: Callable[[Path], list[int]]) -> None:
+def test_terminated_studio_leaves_the_run_alive(
+    own_server: StudioProcess, pids_of: Callable[[Path], list[int]]
+) -> None:
     _, job = own_server.post("/api/jobs", demo_document(max_steps=200))
     own_server.wait_for_step(job["job_id"], 1)
     assert own_server.stop() == 0
