@@ -19,10 +19,14 @@ LOADING = (
     '<span class="lap-skeleton" style="height:160px"></span></div><p class="lap-sr" role="status">Loading…</p>'
 )
 _PLAIN: dict[str, Any] = {"apply_default_css": False, "padding": False}
+_STYLESHEETS = "\n".join(
+    f'<link rel="stylesheet" href="{STATIC}/css/{name}.css">'
+    for name in ("tokens", "gradio", "layout", "controls", "data", "run", "adapt")
+)
 HEAD = f"""
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="icon" type="image/svg+xml" href="{STATIC}/logo.svg">
-<link rel="stylesheet" href="{STATIC}/css/studio.css">
+{_STYLESHEETS}
 <script src="{STATIC}/js/chart.js"></script>
 <script type="module" src="{STATIC}/js/studio.js"></script>
 """

@@ -1,4 +1,4 @@
-"""The Gradio theme: maps the design tokens of ``assets/css/studio.css`` to Gradio's theme variables.
+"""The Gradio theme: maps the design tokens of ``assets/css/tokens.css`` to Gradio's theme variables.
 
 The stylesheet is the only place that holds a colour, a size or a font file. Every value here is a reference to one
 of its custom properties, so Gradio's light and dark values are the same text.
@@ -16,7 +16,7 @@ COLOR_STEPS = (50, 100, 200, 300, 400, 500, 600, 700, 800, 900, 950)
 
 
 def build_theme() -> gr.themes.Base:
-    """Build the theme that ``launch(theme=...)`` takes; needs a link to ``studio.css`` in the page's head."""
+    """Build the theme that ``launch(theme=...)`` takes; needs a link to `the stylesheets` in the page's head."""
     theme = gr.themes.Base(
         primary_hue=_ramp("accent"),
         secondary_hue=_ramp("accent"),
