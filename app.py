@@ -18,8 +18,8 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("studio").setLevel(logging.INFO)
     environment = dict(os.environ)
-    settings = Settings.from_environment(os.environ, host=arguments.host, port=arguments.port)
     try:
+        settings = Settings.from_environment(os.environ, host=arguments.host, port=arguments.port)
         prepare_home(settings)
         isolate_process(settings, os.environ)
         from studio.application import build_studio, serve

@@ -45,11 +45,11 @@ def list_datasets(session: Session, *, owner: str, shared_owner: str) -> Sequenc
 
 
 def register_dataset(session: Session, dataset: Dataset) -> Dataset:
-    """Store a data set; the same content under the same name and owner is the one that is there."""
-    query = select(Dataset).where(
-        Dataset.owner == dataset.owner, Dataset.checksum == dataset.checksum, Dataset.path == dataset.path
-    )
-    if existing := session.exec(query).first():
-        return existing
-    session.add(dataset)
-    return dataset
+    """Store a data set; one with the same owner and path is brought up to date instead."""
+    existing = session.exec(select(Dataset).where(Dataset.owner == dataset.owner, Dataset.path == dataset.path)).first()
+    if existing is None:
+        session.add(dataset)
+        return dataset
+    existing.sqlmodel_update(dataset.model_dump(exclude={"id", "created_at"}))
+    session.add(existing)
+    return existing

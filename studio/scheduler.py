@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -36,13 +36,11 @@ class Scheduler:
         launcher: Launcher,
         *,
         gpus: Sequence[Gpu],
-        environment: Callable[[Job], Mapping[str, str]] = lambda job: {},
     ) -> None:
         self.settings = settings
         self.database = database
         self.launcher = launcher
         self.gpus = gpus
-        self.environment = environment
         self._timer = BackgroundScheduler()
 
     def start(self) -> None:
@@ -128,9 +126,7 @@ class Scheduler:
         device = {} if job.gpu is None else {"CUDA_VISIBLE_DEVICES": str(job.gpu)}
         try:
             run_dir.create(job.config)
-            identity = self.launcher.start(
-                run_dir, environment={**self.environment(job), **device}, nonce=job.nonce or ""
-            )
+            identity = self.launcher.start(run_dir, environment=device, nonce=job.nonce or "")
         except OSError as error:
             with self.database.write() as session:
                 stored = jobs.get_job(session, job.id)

@@ -1,10 +1,11 @@
 """Settings: where things are and who may come in, read from the environment once."""
 
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from pipeline.errors import InvalidConfig, Problem
 
 PROJECT = Path(__file__).resolve().parents[1]
 DEFAULT_PORT = 7860
@@ -20,7 +21,6 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     on_space: bool = False
-    space_host: str | None = None
     access_token: str | None = None
     max_upload_bytes: int = 500_000_000
     tick_seconds: float = 0.5
@@ -40,9 +40,8 @@ class Settings:
             home=home,
             database_url=environ.get("DATABASE_URL", f"sqlite:///{home / 'lapidary.db'}"),
             host=host if host is not None else environ.get("GRADIO_SERVER_NAME", default_host),
-            port=port if port is not None else int(environ.get("GRADIO_SERVER_PORT", str(DEFAULT_PORT))),
+            port=port if port is not None else _port(environ.get("GRADIO_SERVER_PORT", str(DEFAULT_PORT))),
             on_space=on_space,
-            space_host=environ.get("SPACE_HOST"),
             access_token=environ.get("LAPIDARY_TOKEN"),
         )
 
@@ -76,10 +75,11 @@ class Settings:
         """SQLite's journal: WAL needs shared memory, which a Space's network disk lacks."""
         return "DELETE" if self.on_space else "WAL"
 
-    @property
-    def python(self) -> str:
-        """The interpreter of child processes."""
-        return sys.executable
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise InvalidConfig([Problem("GRADIO_SERVER_PORT", f"{text!r} is not a port. Give a number from 1 to 65535.")])
+    return int(text)
 
 
 def prepare_home(settings: Settings) -> None:

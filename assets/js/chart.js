@@ -8,7 +8,7 @@
  * Points are kept sorted by step; a step that comes twice is replaced. What is not a finite number (null, "NaN") is not drawn
  * but marked at the foot of the plot. A series with `markers` (evaluations) shows its points and is never smoothed. `xMax` is
  * the planned last step; `smoothing: null` or `logScale: null` leaves that control out. Data reach the page through
- * textContent and canvas text only. Colours and fonts are the tokens of studio.css.
+ * textContent and canvas text only. Colours and fonts are the tokens of tokens.css.
  */
 (function () {
   "use strict";

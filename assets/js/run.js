@@ -10,7 +10,7 @@ const ENDED_MS = 10000;
 const LEVEL = / (WARNING|ERROR) /;
 const CHARTS = [
   { title: "Loss", yLabel: "nats per token", series: [{ name: "loss", label: "Training" }, { name: "eval_loss", label: "Held-out rows", markers: true }] },
-  { title: "Learning rate", smoothing: 0, series: [{ name: "learning_rate", label: "Learning rate" }] },
+  { title: "Learning rate", smoothing: null, logScale: null, series: [{ name: "learning_rate", label: "Learning rate" }] },
   { title: "Gradient norm", series: [{ name: "grad_norm", label: "Gradient norm" }] },
   { title: "Speed", unit: "tokens/s", series: [{ name: "tokens_per_second", label: "Real tokens per second" }] },
 ];
@@ -55,7 +55,7 @@ function build(root, job, refresh) {
   const charts = CHARTS.map((options) => {
     const card = h("div", { class: "lap-card" });
     chartGrid.append(card);
-    return { options, chart: window.LapidaryChart.create(card, options) };
+    return { options, chart: window.LapidaryChart.create(card, { ...options, xMax: job.total_steps }) };
   });
   const show = (body) => {
     drawHead(slots, body.job, dialog);
