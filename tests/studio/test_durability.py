@@ -22,14 +22,14 @@ def own_server(tmp_path: Path) -> Iterator[StudioProcess]:
 
 
 def test_run_survives_a_killed_studio_and_every_step_counts_once(own_server: StudioProcess) -> None:
-    _, job = own_server.post("/api/jobs", demo_document(max_steps=40))
-    own_server.wait_for_step(job["job_id"], 3)
+    _, job = own_server.post("/api/jobs", demo_document(max_steps=15))
+    own_server.wait_for_step(job["job_id"], 2)
     own_server.kill()
     own_server.start()
     assert own_server.get(f"/api/jobs/{job['job_id']}")["state"] == "running"
     done = own_server.wait_for(job["job_id"], "completed")
     series = own_server.get(f"/api/jobs/{job['job_id']}/metrics")["series"]
-    assert [step for step, _ in series["loss"]] == list(range(1, 41))
+    assert [step for step, _ in series["loss"]] == list(range(1, 16))
     assert done["artifacts"]
 
 
