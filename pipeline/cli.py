@@ -15,6 +15,7 @@ import yaml
 
 from pipeline.config import FineTuneJobConfig
 from pipeline.config_flags import add_config_flags, document_with_flags
+from pipeline.config_reference import config_reference
 from pipeline.errors import InvalidConfig, Problem, UserError
 from pipeline.job_tracker import DISK_FULL, JobTracker, Listener
 from pipeline.progress_bar import ProgressBar
@@ -34,7 +35,8 @@ def main(arguments: Sequence[str]) -> int:
     parsed = _parser().parse_args(arguments)
     match parsed.command:
         case "schema":
-            sys.stdout.write(json.dumps(FineTuneJobConfig.model_json_schema(), indent=2) + "\n")
+            schema = json.dumps(FineTuneJobConfig.model_json_schema(), indent=2) + "\n"
+            sys.stdout.write(config_reference() if parsed.markdown else schema)
             return 0
         case "train":
             return _train(parsed)
@@ -146,7 +148,8 @@ def _parser() -> argparse.ArgumentParser:
     add_config_flags(train)
     run = commands.add_parser("run", help="work off the config.json of a run folder", allow_abbrev=False)
     run.add_argument("run_dir", type=Path, help="the run folder")
-    commands.add_parser("schema", help="print the JSON schema of the job document")
+    schema = commands.add_parser("schema", help="print the JSON schema of the job document", allow_abbrev=False)
+    schema.add_argument("--markdown", action="store_true", help="print the reference for people instead")
     generate = commands.add_parser("generate", help="ask the result of a run one question", allow_abbrev=False)
     generate.add_argument("--run-dir", type=Path, required=True, help="folder of a completed run")
     generate.add_argument("--prompt", required=True, help="what the user says")

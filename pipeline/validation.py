@@ -1,14 +1,13 @@
 """Turns raw data into a job document, or into a list of sentences that name each field and its cure."""
 
 import difflib
-from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline.config import JobConfig
+from pipeline.config_fields import config_fields
 from pipeline.errors import InvalidConfig, Problem
 
 
@@ -25,7 +24,8 @@ def parse_job_config(data: Any) -> JobConfig:
 
 
 def _problem(detail: ErrorDetails) -> Problem:
-    kinds = set(_variant_kinds(JobConfig))
+    # pydantic puts the kind of a variant into the path of its fields.
+    kinds = {field.variant[1] for field in config_fields() if field.variant}
     path = [str(part) for part in detail["loc"] if part not in kinds]
     field = ".".join(path)
     if detail["type"] == "extra_forbidden":
@@ -39,37 +39,18 @@ def _problem(detail: ErrorDetails) -> Problem:
 
 
 def _unknown_key(path: list[str]) -> str:
-    *where, name = path
-    fields = list(_all_fields(JobConfig))
-    if (tuple(where), name) in fields:
+    section, name = ".".join(path[:-1]), path[-1]
+    fields = list(config_fields())
+    if ".".join(path) in {field.path for field in fields}:
         return "is a setting of another kind. Take it out, or change the kind."
-    siblings = {field: ".".join((*where, field)) for parents, field in fields if list(parents) == where}
-    everywhere = {field: ".".join((*parents, field)) for parents, field in fields}
+    siblings = {field.name: field.path for field in fields if field.section == section}
+    everywhere = {field.name: field.path for field in fields}
     for candidates, cutoff in ((siblings, 0.75), (everywhere, 0.75), (siblings, 0.5), (everywhere, 0.5)):
-        containing = [field for field in candidates if name in field.split("_") or f"_{name}" in field]
+        containing = [known for known in candidates if name in known.split("_") or f"_{name}" in known]
         if near := containing or difflib.get_close_matches(name, candidates, n=1, cutoff=cutoff):
             return f"is not a setting. Did you mean {candidates[near[0]]}?"
-    return f"is not a setting. The settings here are: {', '.join(sorted(siblings))}."
-
-
-def _all_fields(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    for name, field in model.model_fields.items():
-        yield path, name
-        for nested in _nested_models(field):
-            yield from _all_fields(nested, (*path, name))
-
-
-def _variant_kinds(model: type[BaseModel]) -> Iterator[str]:
-    for field in model.model_fields.values():
-        for nested in _nested_models(field):
-            if field.discriminator:
-                yield nested.model_fields["kind"].default
-            yield from _variant_kinds(nested)
-
-
-def _nested_models(field: FieldInfo) -> list[type[BaseModel]]:
-    candidates = (field.annotation, *get_args(field.annotation))
-    return [item for item in candidates if isinstance(item, type) and issubclass(item, BaseModel)]
+    inner = {field.path.removeprefix(f"{section}.").split(".")[0] for field in fields if field.path.startswith(section)}
+    return f"is not a setting. The settings here are: {', '.join(sorted(inner))}."
 
 
 def _shown(value: Any) -> str:

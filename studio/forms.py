@@ -1,65 +1,22 @@
 """Gradio inputs generated from the job document: one field, one widget, no second list of names."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import gradio as gr
 from gradio.components import Component
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
-Widget = Callable[["Leaf"], Component]
+from pipeline.config_fields import ConfigField, config_fields
 
-
-@dataclass(frozen=True)
-class Leaf:
-    """One field of the document: its dotted path, what the class says of it, and the variant that it belongs to.
-
-    `variant` is (path of the union, kind), for fields that exist only while that kind is chosen.
-    """
-
-    path: str
-    name: str
-    field: FieldInfo
-    variant: tuple[str, str] | None = None
-
-    @property
-    def label(self) -> str:
-        """The name for people."""
-        return self.name.replace("_", " ").capitalize()
-
-    @property
-    def default(self) -> Any:
-        """The default of the class, or None for a required field."""
-        value = self.field.get_default(call_default_factory=True)
-        return None if value is PydanticUndefined else value
-
-
-def leaves(model: type[BaseModel], path: str = "", variant: tuple[str, str] | None = None) -> Iterator[Leaf]:
-    """Every field of a document, nested classes and variants included, in the order of the classes."""
-    for name, field in model.model_fields.items():
-        dotted = f"{path}{name}"
-        nested = [item for item in (field.annotation, *get_args(field.annotation)) if _is_model(item)]
-        if field.discriminator:
-            kinds = tuple(item.model_fields["kind"].default for item in nested)
-            default = nested[0].model_fields["kind"].default
-            choice = FieldInfo(annotation=Literal[kinds], default=default, description=nested[0].__doc__)  # type: ignore[valid-type]
-            yield Leaf(f"{dotted}.kind", name, choice, variant)
-            for item, kind in zip(nested, kinds, strict=True):
-                yield from leaves(item, f"{dotted}.", (f"{dotted}.kind", kind))
-        elif nested:
-            yield from leaves(nested[0], f"{dotted}.", variant)
-        elif name != "kind":
-            yield Leaf(dotted, name, field, variant)
+Widget = Callable[[ConfigField], Component]
 
 
 class Form:
     """The inputs of a document, rendered one by one where a page wants them, and read as a whole."""
 
     def __init__(self, model: type[BaseModel]) -> None:
-        self.leaves = {leaf.path: leaf for leaf in leaves(model)}
+        self.leaves = {leaf.path: leaf for leaf in config_fields(model)}
         self.components: dict[str, Component] = {}
 
     def add(self, path: str, widget: Widget | None = None) -> Component:
@@ -136,16 +93,15 @@ def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def default_widget(leaf: Leaf) -> Component:
+def default_widget(leaf: ConfigField) -> Component:
     """The input that suits a field's type. Bounds are left to the document's validation, which names the field."""
-    shared: dict[str, Any] = {"label": leaf.label, "info": leaf.field.description, "elem_id": element_id(leaf.path)}
-    annotation = _without_none(leaf.field.annotation)
+    shared: dict[str, Any] = {"label": leaf.label, "info": leaf.info.description, "elem_id": element_id(leaf.path)}
     value = _shown(leaf, leaf.default)
-    if get_origin(annotation) is Literal:
-        return gr.Dropdown([str(item) for item in get_args(annotation)], value=value, **shared)
-    if annotation is bool:
+    if leaf.choices:
+        return gr.Dropdown(list(leaf.choices), value=value, **shared)
+    if leaf.type is bool:
         return gr.Checkbox(value=bool(value), **shared)
-    if annotation is int:
+    if leaf.type is int:
         return gr.Number(value=value, precision=0, **shared)
     return gr.Textbox(value=value, max_lines=1, **shared)
 
@@ -155,23 +111,12 @@ def element_id(path: str) -> str:
     return "field-" + path.replace(".", "-").replace("_", "-")
 
 
-def _shown(leaf: Leaf, value: Any) -> Any:
-    if isinstance(value, float) and _without_none(leaf.field.annotation) is float:
+def _shown(leaf: ConfigField, value: Any) -> Any:
+    if isinstance(value, float) and leaf.type is float:
         return f"{value:g}"
-    if value is None and _without_none(leaf.field.annotation) is not int:
+    if value is None and leaf.type is not int:
         return ""
     return value
-
-
-def _without_none(annotation: Any) -> Any:
-    plain = [item for item in get_args(annotation) if item is not type(None)]
-    if type(None) in get_args(annotation):
-        return _without_none(plain[0])
-    return plain[0] if hasattr(annotation, "__metadata__") else annotation
-
-
-def _is_model(item: Any) -> bool:
-    return isinstance(item, type) and issubclass(item, BaseModel)
 
 
 def _as_outputs(updates: list[Any]) -> Any:

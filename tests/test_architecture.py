@@ -14,7 +14,10 @@ OURS = {"app", "studio", "db", "pipeline", "tests", "benchmarks"}
 HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "unsloth"}
 LIGHT_PIPELINE = [
     *(f"pipeline/{name}.py" for name in ("__init__", "config", "errors", "events", "validation", "run_dir")),
-    *(f"pipeline/{name}.py" for name in ("job_tracker", "data_files", "data_formats", "config_flags")),
+    *(
+        f"pipeline/{name}.py"
+        for name in ("job_tracker", "data_files", "data_formats", "config_fields", "config_flags", "config_reference")
+    ),
     *(str(path.relative_to(PROJECT)) for path in sorted((PROJECT / "pipeline" / "checks").glob("*.py"))),
 ]
 LIGHT_LIBRARIES = {"pydantic", "pydantic_core", "annotated_types", "yaml", "pipeline"}

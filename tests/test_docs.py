@@ -7,8 +7,10 @@ from pathlib import Path
 import yaml
 
 from pipeline.config import FineTuneJobConfig
+from pipeline.config_fields import config_fields
+from pipeline.config_reference import config_reference
 from studio.catalog import Catalog
-from studio.forms import Form, leaves
+from studio.forms import Form
 
 PROJECT = Path(__file__).parents[1]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -64,11 +66,16 @@ def test_requirements_are_those_of_the_project() -> None:
 
 
 def test_every_setting_has_a_description_and_an_input() -> None:
-    assert [leaf.path for leaf in leaves(FineTuneJobConfig) if not leaf.field.description] == []
-    assert set(Form(FineTuneJobConfig).leaves) == {leaf.path for leaf in leaves(FineTuneJobConfig)}
+    assert [leaf.path for leaf in config_fields() if not leaf.info.description] == []
+    assert set(Form(FineTuneJobConfig).leaves) == {leaf.path for leaf in config_fields()}
+
+
+def test_configuration_reference_is_current() -> None:
+    written = (PROJECT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    assert written == config_reference(), "run: python -m pipeline schema --markdown > docs/configuration.md"
 
 
 def test_recommended_settings_are_settings() -> None:
-    known = {leaf.path for leaf in leaves(FineTuneJobConfig)}
+    known = {leaf.path for leaf in config_fields()}
     for model in Catalog(PROJECT / "assets").models.values():
         assert set(model.recommended) <= known

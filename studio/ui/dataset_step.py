@@ -9,10 +9,11 @@ from gradio.components import Component
 from pydantic import ValidationError
 
 from pipeline.config import DatasetConfig
+from pipeline.config_fields import ConfigField
 from pipeline.data_files import SUPPORTED_SUFFIXES, read_rows
 from pipeline.data_formats import read_examples
 from pipeline.errors import UserError
-from studio.forms import Form, Leaf, element_id
+from studio.forms import Form, element_id
 from studio.service import Studio
 from studio.ui.handlers import QUIET, Caller
 from studio.ui.html import callout, dataset_preview
@@ -31,7 +32,7 @@ class DatasetStep:
 def build_dataset_step(form: Form, studio: Studio, caller: Caller) -> DatasetStep:
     """Render the step: choose or upload, see what was recognised, map columns."""
 
-    def choice(leaf: Leaf) -> Component:
+    def choice(leaf: ConfigField) -> Component:
         return gr.Dropdown(
             [],
             value=None,
@@ -41,12 +42,12 @@ def build_dataset_step(form: Form, studio: Studio, caller: Caller) -> DatasetSte
             elem_id=element_id(leaf.path),
         )
 
-    def column(leaf: Leaf) -> Component:
+    def column(leaf: ConfigField) -> Component:
         return gr.Dropdown(
             [],
             value=None,
             label=leaf.label,
-            info=leaf.field.description,
+            info=leaf.info.description,
             allow_custom_value=True,
             elem_id=element_id(leaf.path),
         )

@@ -1,11 +1,10 @@
 """Wizard step 3: how the model is tuned."""
 
-from typing import get_args
-
 import gradio as gr
 from gradio.components import Component
 
-from studio.forms import Form, Leaf, element_id
+from pipeline.config_fields import ConfigField
+from studio.forms import Form, element_id
 
 _KIND_NAMES = {"lora": "LoRA: a small adapter", "full": "Full: every weight"}
 _IN_VIEW = (
@@ -28,6 +27,6 @@ def build_hyperparameter_step(form: Form) -> None:
             form.add_rest(prefix)
 
 
-def _tuning_choice(leaf: Leaf) -> Component:
-    choices = [(_KIND_NAMES[kind], kind) for kind in get_args(leaf.field.annotation)]
+def _tuning_choice(leaf: ConfigField) -> Component:
+    choices = [(_KIND_NAMES[kind], kind) for kind in leaf.choices]
     return gr.Radio(choices, value=leaf.default, label="Tuning", elem_id=element_id(leaf.path))

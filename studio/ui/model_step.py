@@ -6,8 +6,9 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from pipeline.config_fields import ConfigField
 from studio.catalog import Catalog
-from studio.forms import Form, Leaf, element_id
+from studio.forms import Form, element_id
 from studio.service import Studio
 from studio.ui.handlers import QUIET
 from studio.ui.html import callout, key_values
@@ -24,13 +25,13 @@ def build_model_step(form: Form, studio: Studio) -> ModelStep:
     """Render the step. Choosing a model fills in the settings that suit it, once the whole form is rendered."""
     catalog = studio.catalog
 
-    def choice(leaf: Leaf) -> Component:
+    def choice(leaf: ConfigField) -> Component:
         choices = [(model.name, reference) for reference, model in catalog.models.items()]
         return gr.Dropdown(
             choices,
             value=choices[0][1],
             label="Base model",
-            info=leaf.field.description,
+            info=leaf.info.description,
             allow_custom_value=True,
             elem_id=element_id(leaf.path),
         )

@@ -7,8 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import FineTuneJobConfig
+from pipeline.config_fields import config_fields
 from pipeline.validation import parse_job_config
-from studio.forms import Form, flatten, leaves
+from studio.forms import Form, flatten
 from tests.documents import demo_document
 
 
@@ -54,7 +55,7 @@ def test_variant_that_is_not_chosen_is_no_part_of_the_document(form: Form) -> No
 
 
 def test_inputs_explain_themselves(form: Form) -> None:
-    for leaf in leaves(FineTuneJobConfig):
+    for leaf in config_fields():
         component = form.components[leaf.path]
         assert component.label == leaf.label
-        assert component.info == leaf.field.description
+        assert component.info == leaf.info.description
