@@ -16,8 +16,8 @@ def config_reference() -> str:
 def _lines() -> Iterator[str]:
     yield "# Every setting of a job"
     yield ""
-    yield "Made by `python -m pipeline schema --markdown`. The dotted name is the same in the form, a YAML file, the API"
-    yield "and the flags (`--training.learning_rate`, or short `--learning-rate`)."
+    yield "Made by `python -m pipeline schema --markdown`. The dotted name is the same in the form, a YAML file, the"
+    yield "API and the flags (`--training.learning_rate`, or short `--learning-rate`)."
     for section, fields in groupby(config_fields(), key=lambda field: field.section):
         yield ""
         yield f"## {section or 'The job'}"
