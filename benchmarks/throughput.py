@@ -41,13 +41,17 @@ class Setting:
 
 @dataclass(frozen=True)
 class Measured:
-    """One side's figures; seconds to the first step count from the start of the process."""
+    """One side's figures; seconds to the first step count from the start of the process.
+
+    `other_load` is the share of the machine that other processes used meanwhile: above a few percent, measure again.
+    """
 
     side: str
     tokens_per_second: float
     peak_memory_gb: float
     first_step_seconds: float
     last_losses: float
+    other_load: float
     adapter: Path
 
 
@@ -59,7 +63,7 @@ TRL_FLAGS = {
 OURS = "lapidary"
 FULL = (
     Setting("small", 8_192, 60, (*TRL_FLAGS, OURS)),
-    Setting("large", 262_144, 16, (*TRL_FLAGS, OURS)),
+    Setting("large", 262_144, 12, (*TRL_FLAGS, OURS)),
 )
 QUICK = (Setting("small", 8_192, 15, ("trl_defaults", OURS)),)
 
@@ -86,11 +90,13 @@ def _compare(setting: Setting, folder: Path) -> dict[str, Any]:
     )
     measured = [_measure(side, setting, model=model, folder=folder) for side in setting.sides]
     held_out = _held_out_losses(model, folder, [item.adapter for item in measured])
-    print(f"{'':14}{'tokens/s':>10}{'peak GB':>10}{'1st step s':>12}{'last losses':>13}{'held-out':>10}")
+    print(
+        f"{'':14}{'tokens/s':>10}{'peak GB':>10}{'1st step s':>12}{'last losses':>13}{'held-out':>10}{'other load':>12}"
+    )
     for item, loss in zip(measured, held_out, strict=True):
         print(
             f"{item.side:14}{item.tokens_per_second:10.0f}{item.peak_memory_gb:10.2f}{item.first_step_seconds:12.1f}"
-            f"{item.last_losses:13.4f}{loss:10.4f}"
+            f"{item.last_losses:13.4f}{loss:10.4f}{item.other_load:12.0%}"
         )
     ours, our_loss = measured[-1], held_out[-1]
     result: dict[str, Any] = {OURS: _figures(ours, our_loss)}
@@ -138,16 +144,19 @@ def _measure(side: str, setting: Setting, *, model: Path, folder: Path) -> Measu
         command = ["-m", "pipeline", "train", *_our_flags(setting, model, folder, out)]
     else:
         command = ["-m", "benchmarks.trl_baseline", *_trl_flags(side, setting, model, folder, out)]
-    began = time.time()
+    began, busy_before = time.time(), _busy_seconds()
     with (out / "log.txt").open("w") as log:
         process = subprocess.Popen([sys.executable, *command], cwd=REPOSITORY, stdout=log, stderr=log)
         _, status, usage = os.wait4(process.pid, 0)
+    others = _busy_seconds() - busy_before - usage.ru_utime - usage.ru_stime
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         sys.exit(f"{side} failed:\n{(out / 'log.txt').read_text()[-3000:]}")
     steps = _our_steps(out) if side == OURS else json.loads((out / "steps.json").read_text())["steps"]
     first, last = steps[0], steps[-1]
     recent = [step["loss"] for step in steps[-max(1, len(steps) // LAST_SHARE) :]]
+    cores = len(os.sched_getaffinity(0))
+    print(f"{side}: {time.time() - began:.0f} s", flush=True)
     return Measured(
         side=side,
         # The first step warms up; its tokens and its time are left out on both sides.
@@ -155,8 +164,17 @@ def _measure(side: str, setting: Setting, *, model: Path, folder: Path) -> Measu
         peak_memory_gb=usage.ru_maxrss * 1024 / 1e9,
         first_step_seconds=first["time"] - began,
         last_losses=sum(recent) / len(recent),
+        other_load=max(0.0, others / (time.time() - began) / cores),
         adapter=out / "adapter",
     )
+
+
+def _busy_seconds() -> float:
+    """Seconds that all cores together have worked since the machine started; 0 where /proc does not tell."""
+    if not Path("/proc/stat").exists():
+        return 0.0
+    user, nice, system = map(int, Path("/proc/stat").read_text().split()[1:4])
+    return (user + nice + system) / os.sysconf("SC_CLK_TCK")
 
 
 def _our_flags(setting: Setting, model: Path, folder: Path, out: Path) -> list[str]:
@@ -217,6 +235,7 @@ def _figures(measured: Measured, held_out_loss: float) -> dict[str, float]:
         "peak_memory_gb": round(measured.peak_memory_gb, 3),
         "first_step_seconds": round(measured.first_step_seconds, 2),
         "last_losses": round(measured.last_losses, 4),
+        "other_load": round(measured.other_load, 3),
         "held_out_loss": round(held_out_loss, 4),
     }
 

@@ -41,10 +41,11 @@ def train_tokenizer(texts: Iterable[str]) -> GemmaTokenizer:
 
 
 def save_tokenizer(tokenizer: GemmaTokenizer, folder: Path) -> None:
-    """Save the tokenizer as transformers does, plus the `added_tokens_decoder` that GGUF converters read."""
+    """Save the tokenizer as transformers does, plus the two entries of its configuration that GGUF converters read."""
     tokenizer.save_pretrained(folder)
     path = folder / "tokenizer_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
+    config["add_bos_token"] = True
     config["added_tokens_decoder"] = {
         str(index): {
             "content": token.content,
