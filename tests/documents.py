@@ -15,5 +15,5 @@ def demo_document(**training: Any) -> dict[str, Any]:
         "name": "demo",
         "model": {"base_model": str(DEMO_MODEL)},
         "dataset": {"path": str(DEMO_TRAIN), "eval_path": str(DEMO_TEST)},
-        "training": {"learning_rate": 0.005, "per_device_batch_size": 16, "eval_strategy": "no", **training},
+        "training": {"learning_rate": 0.003, "per_device_batch_size": 16, "eval_strategy": "no", **training},
     }
