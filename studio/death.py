@@ -12,16 +12,16 @@ _CLUES = (
     ("No space left on device", "disk_full", DISK_FULL),
     ("out of memory", "out_of_memory", "The GPU ran out of memory. Use smaller batches or gradient checkpointing."),
     ("MemoryError", "out_of_memory", "The machine ran out of memory. Use smaller batches or a smaller model."),
-    ("No module named", "missing_package", "A Python package is missing; the log names it. Install it and try again."),
+    (
+        "ModuleNotFoundError: No module named",
+        "missing_package",
+        "A Python package is missing; the log names it. Install it.",
+    ),
 )
 
 
 def explain_death(run_dir: RunDir, exit_code: int | None) -> tuple[str, str]:
     """A code and a sentence for a process that left neither a manifest nor a reason."""
-    tail = _tail(run_dir.log_file)
-    for clue, code, sentence in _CLUES:
-        if clue in tail:
-            return code, sentence
     if exit_code == errno.ENOSPC:
         return "disk_full", DISK_FULL
     if exit_code == -signal.SIGKILL:
@@ -29,6 +29,10 @@ def explain_death(run_dir: RunDir, exit_code: int | None) -> tuple[str, str]:
     if exit_code is not None and exit_code < 0:
         name = signal.Signals(-exit_code).name
         return "killed", f"The process was ended from outside ({name}). Start the run again."
+    tail = _tail(run_dir.log_file)
+    for clue, code, sentence in _CLUES:
+        if clue in tail:
+            return code, sentence
     if exit_code is None:
         return "vanished", "The process ended while nobody watched, before the run was complete. Start it again."
     return "died", f"The process ended with exit code {exit_code} and gave no reason. The log has its last words."

@@ -58,11 +58,11 @@ def metric_rows(metrics: Sequence[Metric]) -> dict[str, list[list[float]]]:
 
 
 def artifact_view(artifact: Artifact) -> dict[str, Any]:
-    """A result with its address for download."""
+    """A result with its address for download. No key is called `path`: the Gradio client takes that for a file."""
     return {
         "id": artifact.id,
         "kind": artifact.kind,
-        "path": artifact.path,
+        "folder": artifact.path,
         "size_bytes": artifact.size_bytes,
         "url": f"/api/artifacts/{artifact.id}/download",
         "created_at": iso(artifact.created_at),

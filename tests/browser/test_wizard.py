@@ -74,8 +74,8 @@ def test_csv_with_unknown_columns_is_mapped_by_hand(page: Page, server: StudioPr
     expect(page.locator("#dataset-preview")).to_contain_text("were not recognised: frage, antwort")
     page.get_by_role("button", name="Columns and format").click()
     for label, column in (("Prompt column", "frage"), ("Completion column", "antwort")):
-        page.get_by_label(label).click()
-        page.get_by_role("option", name=column).click()
+        page.get_by_label(label).fill(column)
+        page.get_by_label(label).press("Enter")
     preview = page.locator("#dataset-preview")
     expect(preview).to_contain_text("Question and answer (frage → antwort)")
     expect(preview).to_contain_text("Row 2: antwort is empty")

@@ -141,7 +141,6 @@ ELSEWHERE = {
     "dataset.prompt_column": "here",
     "dataset.completion_column": "here",
     "tuning.train_embeddings": "here",
-    "method.kind": "it has one value",
     "export.merged": "test_fine_tune_job",
 }
 
