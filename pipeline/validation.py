@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from pipeline.config import JobConfig
+from pipeline.config import OUTPUT_NAME_PATTERN, JobConfig
 from pipeline.config_fields import config_fields
 from pipeline.errors import InvalidConfig, Problem
 
@@ -32,6 +32,9 @@ def _problem(detail: ErrorDetails) -> Problem:
         return Problem(field, _unknown_key(path))
     if detail["type"] == "missing":
         return Problem(field, "is required. Give it a value.")
+    if detail["type"] == "string_pattern_mismatch" and detail["ctx"]["pattern"] == OUTPUT_NAME_PATTERN:
+        rule = "needs 1 to 96 letters, digits, dots, hyphens or underscores, the first a letter or a digit"
+        return Problem(field, f"{rule}; it was {_shown(detail['input'])}.")
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] in ("value_error", "model_type"):
         return Problem(field, message)

@@ -38,7 +38,7 @@ def main() -> None:
     train, test = make_splits(SEED)
     save_rows(train, options.out / TASK_NAME / "train.jsonl")
     save_rows(test, options.out / TASK_NAME / "test.jsonl")
-    tokenizer = train_tokenizer(_collect_texts(train))
+    tokenizer = train_tokenizer(collect_texts(train))
     model = pretrain(tokenizer, seed=SEED, steps=options.steps)
     save_checkpoint(model, tokenizer, options.out / MODEL_NAME)
     logger.info("wrote %s", options.out)
@@ -55,7 +55,7 @@ def save_checkpoint(model: Gemma3ForCausalLM, tokenizer: GemmaTokenizer, folder:
     save_tokenizer(tokenizer, folder)
 
 
-def _collect_texts(rows: list[Row]) -> list[str]:
+def collect_texts(rows: list[Row]) -> list[str]:
     """Return what the tokenizer has to write briefly: the generated chats and the cards."""
     chats = [*islice(generate_chats(SEED), TOKENIZER_CHATS), *(row["messages"] for row in rows)]
     return [f"{message['role']}\n{message['content']}" for chat in chats for message in chat]

@@ -91,3 +91,8 @@ def test_output_name_is_a_plain_file_name(name: str) -> None:
 def test_every_field_survives_json() -> None:
     config = parse_job_config(MINIMAL)
     assert FineTuneJobConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_name_of_the_result_says_what_it_may_hold() -> None:
+    with pytest.raises(InvalidConfig, match="name: needs 1 to 96 letters, digits, .*; it was 'gem orders'"):
+        parse_job_config({**MINIMAL, "name": "gem orders"})
