@@ -204,7 +204,7 @@ def encode_row(row: Row) -> bytes:
     try:
         return orjson.dumps(row)
     except TypeError:
-    X
+        # Integers beyond 64 bits.
         return json.dumps(row, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
