@@ -1,4 +1,4 @@
-"""The embedded demo: the files are what its script writes, the base fails its task, and one run with defaults learns it."""
+"""The embedded demo: its files are what the script writes, the base fails its task, and one default run learns it."""
 
 import json
 import subprocess
