@@ -148,3 +148,17 @@ class Activity(SQLModel, table=True):
     details: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     read: bool = Field(default=False, index=True)
     created_at: datetime = _time(default_now=True)
+
+
+class Secret(SQLModel, table=True):
+    """One stored key of an owner: its name as an environment variable, and its value encrypted."""
+
+    __table_args__ = (UniqueConstraint("owner", "name"),)
+
+    id: str = Field(default_factory=new_id, primary_key=True)
+    owner: str = Field(index=True)
+    name: str
+    encrypted_value: str = Field(repr=False)
+    last_four: str = Field(repr=False)
+    created_at: datetime = _time(default_now=True)
+    updated_at: datetime = _time(default_now=True)
