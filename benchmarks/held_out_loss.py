@@ -3,20 +3,24 @@
 import json
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pipeline.config import DatasetConfig
-from pipeline.data_formats import read_examples
+from pipeline.data.examples import read_examples
+from pipeline.data.open_data import open_data
 from pipeline.row_encoder import RowEncoder
 
 
 def main(model_path: str, data_path: str, adapters: list[str]) -> None:
     """Print one JSON list: the loss with each adapter, in nats a token; a dash stands for none."""
     tokenizer = AutoTokenizer.from_pretrained(model_path)
-    examples = read_examples(Path(data_path), DatasetConfig(path=data_path)).examples
+    with TemporaryDirectory() as imports:
+        store = open_data(data_path, imports=Path(imports))
+        examples = read_examples(store, DatasetConfig(path=data_path)).examples
     rows = RowEncoder(tokenizer, train_on="assistant").encode(examples, on_dropped=print)
     losses = []
     for adapter in adapters:

@@ -15,6 +15,12 @@ _TOLD = {
     JobState.CANCELLED: ("job_cancelled", "{name} was cancelled", "warning"),
     JobState.INTERRUPTED: ("job_interrupted", "{name} was interrupted", "error"),
 }
+_TOLD_OF_IMPORTS = {
+    JobState.COMPLETED: ("dataset_imported", "Data set imported: {name}", "success"),
+    JobState.FAILED: ("transfer_failed", "{name} could not be imported", "error"),
+    JobState.CANCELLED: ("transfer_cancelled", "The import of {name} was cancelled", "warning"),
+    JobState.INTERRUPTED: ("transfer_interrupted", "The import of {name} was interrupted", "error"),
+}
 
 
 def record(session: Session, job: Job, event_type: str, title: str, message: str, *, status: str) -> None:
@@ -25,7 +31,7 @@ def record(session: Session, job: Job, event_type: str, title: str, message: str
             sequence=1 if last is None else last + 1,
             owner=job.owner,
             event_type=event_type,
-            entity_type="job",
+            entity_type="job" if job.kind == "train" else "transfer",
             entity_id=job.id,
             title=title,
             message=message,
@@ -38,8 +44,9 @@ def record(session: Session, job: Job, event_type: str, title: str, message: str
 
 def record_transition(session: Session, job: Job, target: JobState) -> None:
     """Tell about a change of state, where a person would want to know."""
-    if target in _TOLD:
-        event_type, title, status = _TOLD[target]
+    told = _TOLD if job.kind == "train" else _TOLD_OF_IMPORTS
+    if target in told:
+        event_type, title, status = told[target]
         message = job.error_message if job.error_message and status == "error" else ""
         record(session, job, event_type, title.format(name=job.name), message, status=status)
 

@@ -15,20 +15,22 @@ def utc_now() -> datetime:
 
 
 class PydanticJSON(TypeDecorator[Any]):
-    """A pydantic document stored as JSON and validated when it is read back."""
+    """A pydantic document, of one of several classes, stored as JSON and validated when it is read back."""
 
     impl = JSON
     cache_ok = True
 
-    def __init__(self, document: type[BaseModel]) -> None:
+    def __init__(self, document: Any, *, classes: tuple[type[BaseModel], ...]) -> None:
         super().__init__()
         self.document = document
+        self.classes = classes
         self.adapter: TypeAdapter[Any] = TypeAdapter(document)
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
-        """The JSON value of a document; anything but the document's class is a bug of the caller."""
-        if not isinstance(value, self.document):
-            raise TypeError(f"expected {self.document.__name__}, got {type(value).__name__}")
+        """The JSON value of a document; anything but one of the classes is a bug of the caller."""
+        if not isinstance(value, self.classes):
+            names = " or ".join(document.__name__ for document in self.classes)
+            raise TypeError(f"expected {names}, got {type(value).__name__}")
         return value.model_dump(mode="json")
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:

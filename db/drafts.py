@@ -1,13 +1,12 @@
-"""Drafts of the wizard and the data sets that it offers."""
+"""Drafts of the wizard."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
 from db.columns import utc_now
 from db.jobs import NotFound
-from db.models import Dataset, Draft
+from db.models import Draft
 
 
 def save_draft(session: Session, draft_id: str, *, owner: str, step: int, values: dict[str, Any]) -> Draft:
@@ -36,20 +35,3 @@ def delete_draft(session: Session, draft_id: str, *, owner: str) -> None:
     """Forget a draft."""
     if draft := get_draft(session, draft_id, owner=owner):
         session.delete(draft)
-
-
-def list_datasets(session: Session, *, owner: str, shared_owner: str) -> Sequence[Dataset]:
-    """Data sets of `owner` and those that ship with the studio, the newest first."""
-    query = select(Dataset).where(col(Dataset.owner).in_((owner, shared_owner)))
-    return session.exec(query.order_by(col(Dataset.created_at).desc())).all()
-
-
-def register_dataset(session: Session, dataset: Dataset) -> Dataset:
-    """Store a data set; one with the same owner and path is brought up to date instead."""
-    existing = session.exec(select(Dataset).where(Dataset.owner == dataset.owner, Dataset.path == dataset.path)).first()
-    if existing is None:
-        session.add(dataset)
-        return dataset
-    existing.sqlmodel_update(dataset.model_dump(exclude={"id", "created_at"}))
-    session.add(existing)
-    return existing

@@ -14,12 +14,13 @@ from db import activity
 from db.columns import utc_now
 from db.models import Artifact, Job, JobTransition, Metric
 from db.states import LIVE, JobState, check_transition
-from pipeline.config import JobConfig
+from pipeline.config import FineTuneJobConfig, ImportJobConfig
 from pipeline.errors import UserError
 from pipeline.events import (
     ArtifactSaved,
     CheckpointSaved,
     DataLoaded,
+    DatasetImported,
     EvaluationFinished,
     Event,
     JobCompleted,
@@ -27,6 +28,7 @@ from pipeline.events import (
     ModelLoaded,
     StageStarted,
     StepLogged,
+    TransferProgressed,
     WarningRaised,
 )
 from pipeline.job_tracker import STAGE_PROGRESS
@@ -40,14 +42,20 @@ class NotFound(UserError):
     code = "not_found"
 
 
-def create_job(session: Session, config: JobConfig, *, owner: str) -> Job:
-    """A new queued job with a readable unique `job_id`: training_<dataset>_<model>_<hash>."""
+def create_job(session: Session, config: FineTuneJobConfig | ImportJobConfig, *, owner: str) -> Job:
+    """A new queued job with a readable unique `job_id`: training_<dataset>_<model>_<hash>, import_<name>_<hash>."""
     document = config.model_dump_json()
     digest = hashlib.sha256(document.encode()).hexdigest()
-    base = f"training_{_slug(config.dataset.path)}_{_slug(config.model.base_model)}_{digest[:_SLUG_HASH_LENGTH]}"
+    match config:
+        case FineTuneJobConfig():
+            base = f"training_{_slug(config.dataset.path)}_{_slug(config.model.base_model)}"
+        case ImportJobConfig():
+            base = f"import_{_slug(config.name)}"
+    base = f"{base}_{digest[:_SLUG_HASH_LENGTH]}"
     same = session.exec(select(func.count()).select_from(Job).where(Job.config_hash == digest)).one()
     job = Job(
         job_id=base if same == 0 else f"{base}-{same + 1}",
+        kind=config.kind,
         name=config.name,
         owner=owner,
         config=config,
@@ -56,7 +64,8 @@ def create_job(session: Session, config: JobConfig, *, owner: str) -> Job:
     session.add(job)
     session.flush()
     session.add(JobTransition(job=job.id, source="", target=JobState.QUEUED, reason="submitted"))
-    activity.record(session, job, "job_created", f"{job.name} is queued", "", status="info")
+    if config.kind == "train":
+        activity.record(session, job, "job_created", f"{job.name} is queued", "", status="info")
     return job
 
 
@@ -72,10 +81,13 @@ def get_job(session: Session, identifier: str) -> Job:
     return job
 
 
-def list_jobs(session: Session, *, owner: str, limit: int = 100, offset: int = 0) -> tuple[Sequence[Job], int]:
-    """Jobs of `owner`, the newest first, and how many there are in all."""
-    total = session.exec(select(func.count()).select_from(Job).where(Job.owner == owner)).one()
-    query = select(Job).where(Job.owner == owner).order_by(col(Job.created_at).desc(), col(Job.id))
+def list_jobs(
+    session: Session, *, owner: str, kind: str = "train", limit: int = 100, offset: int = 0
+) -> tuple[Sequence[Job], int]:
+    """Jobs of `owner` of one kind, the newest first, and how many there are in all."""
+    where = (col(Job.owner) == owner, col(Job.kind) == kind)
+    total = session.exec(select(func.count()).select_from(Job).where(*where)).one()
+    query = select(Job).where(*where).order_by(col(Job.created_at).desc(), col(Job.id))
     return session.exec(query.offset(offset).limit(limit)).all(), total
 
 
@@ -84,14 +96,15 @@ def live_jobs(session: Session) -> Sequence[Job]:
     return session.exec(select(Job).where(col(Job.state).in_(LIVE))).all()
 
 
-def is_any_queued(session: Session) -> bool:
-    """Whether a job waits for its turn."""
-    return session.exec(select(Job.id).where(Job.state == JobState.QUEUED).limit(1)).first() is not None
+def queued_kinds(session: Session) -> set[str]:
+    """Kinds of which a job waits for its turn."""
+    return set(session.exec(select(Job.kind).where(Job.state == JobState.QUEUED).distinct()))
 
 
-def claim_next(session: Session) -> Job | None:
-    """The queued job whose turn it is, moved to `starting`, or None. Call inside a write transaction."""
-    query = select(Job).where(Job.state == JobState.QUEUED).order_by(col(Job.priority).desc(), col(Job.queued_at))
+def claim_next(session: Session, *, kind: str = "train") -> Job | None:
+    """The queued job of this kind whose turn it is, moved to `starting`, or None. Call inside a write transaction."""
+    waiting = select(Job).where(Job.state == JobState.QUEUED, Job.kind == kind)
+    query = waiting.order_by(col(Job.priority).desc(), col(Job.queued_at))
     job = session.exec(query.limit(1).with_for_update(skip_locked=True)).first()
     if job is not None:
         transition(session, job, JobState.STARTING, reason="its turn in the queue")
@@ -119,6 +132,20 @@ def transition(session: Session, job: Job, target: JobState, *, reason: str) -> 
     session.add(JobTransition(job=job.id, source=source, target=target, reason=reason))
     session.add(job)
     activity.record_transition(session, job, target)
+
+
+def requeue(session: Session, job: Job, *, reason: str) -> None:
+    """Put an ended job back into the queue; what it left in its folder is gone on from.
+
+    Raises:
+        InvalidTransition: the job has not ended, or was completed.
+    """
+    transition(session, job, JobState.QUEUED, reason=reason)
+    job.queued_at, job.finished_at, job.stopping_at = utc_now(), None, None
+    job.error_code = job.error_message = job.exit_code = None
+    job.pid = job.process_started = job.boot_id = job.nonce = None
+    job.progress, job.message, job.stage = 0.0, "", ""
+    session.add(job)
 
 
 def fail_job(session: Session, job: Job, target: JobState, *, code: str, message: str) -> None:
@@ -164,6 +191,12 @@ def _apply(session: Session, job: Job, event: Event) -> None:
         case WarningRaised():
             warnings = [*job.facts.get("warnings", []), {"code": event.code, "message": event.message}]
             job.facts = {**job.facts, "warnings": warnings}
+        case TransferProgressed():
+            job.facts = {**job.facts, "transfer": event.model_dump(mode="json", exclude={"type"})}
+            job.message = event.message or job.message
+            job.progress = max(job.progress, _transfer_progress(event))
+        case DatasetImported():
+            job.facts = {**job.facts, **event.model_dump(mode="json", exclude={"time", "type"})}
         case JobCompleted():
             job.stopped_early, job.progress, job.message = event.stopped_early, 1.0, "Done"
             job.latest = {**job.latest, **event.metrics}
@@ -171,6 +204,13 @@ def _apply(session: Session, job: Job, event: Event) -> None:
         case JobFailed():
             job.finished_at = datetime.fromtimestamp(event.time, UTC)
             job.error_code, job.error_message = event.code, event.message
+
+
+def _transfer_progress(event: TransferProgressed) -> float:
+    if not event.bytes_total:
+        return 0.0
+    start, end = STAGE_PROGRESS["fetching"], STAGE_PROGRESS["reading"]
+    return start + (end - start) * min(1.0, event.bytes_done / event.bytes_total)
 
 
 def _training_progress(step: int, total_steps: int) -> float:

@@ -9,7 +9,7 @@ from sqlmodel import Field, SQLModel
 
 from db.columns import PydanticJSON, UtcDateTime, utc_now
 from db.states import JobState
-from pipeline.config import JobConfig
+from pipeline.config import FineTuneJobConfig, ImportJobConfig, JobConfig
 
 
 def new_id() -> str:
@@ -31,7 +31,9 @@ class Job(SQLModel, table=True):
     kind: str = Field(default="train")
     name: str
     owner: str = Field(index=True)
-    config: JobConfig = Field(sa_column=Column(PydanticJSON(JobConfig), nullable=False))
+    config: Any = Field(
+        sa_column=Column(PydanticJSON(JobConfig, classes=(FineTuneJobConfig, ImportJobConfig)), nullable=False)
+    )
     config_hash: str = Field(index=True)
     state: JobState = Field(default=JobState.QUEUED, sa_column=Column(String, nullable=False, index=True))
     stage: str = ""
@@ -62,6 +64,13 @@ class Job(SQLModel, table=True):
     stopping_at: datetime | None = _time()
     heartbeat_at: datetime | None = _time()
     finished_at: datetime | None = _time()
+
+    @property
+    def training(self) -> FineTuneJobConfig:
+        """The document of a fine-tuning run. Raises TypeError for a job of another kind."""
+        if not isinstance(self.config, FineTuneJobConfig):
+            raise TypeError(f"{self.job_id} is a job of kind {self.kind}")
+        return self.config
 
 
 class JobTransition(SQLModel, table=True):
@@ -109,18 +118,40 @@ class Artifact(SQLModel, table=True):
 
 
 class Dataset(SQLModel, table=True):
-    """A file of rows that the studio knows."""
+    """An imported data set: where it lies, what it was taken for, and what is known about its rows.
+
+    Equal content has an equal `checksum`. New content under a name that its owner has used is a new `version`.
+    """
+
+    __table_args__ = (UniqueConstraint("owner", "name", "version"),)
 
     id: str = Field(default_factory=new_id, primary_key=True)
     owner: str = Field(index=True)
-    name: str
+    name: str = Field(index=True)
+    version: int = 1
+    description: str = ""
+    source: str = ""
     path: str
-    eval_path: str | None = None
-    format: str
+    job: str | None = Field(default=None, foreign_key="job.id", ondelete="SET NULL")
+    shape: str = ""
+    format: str = ""
+    modality: str = "text"
+    confidence: float = 0.0
     num_samples: int
+    usable_samples: int = 0
+    unreadable_samples: int = 0
     size_bytes: int = Field(sa_type=BigInteger)
     checksum: str = Field(index=True)
+    columns: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    splits: dict[str, int] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    recognition: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON, nullable=True))
+    integrity_checked: bool = False
+    integrity_passed: bool = False
+    integrity_report: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    tags: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    details: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     created_at: datetime = _time(default_now=True)
+    updated_at: datetime = _time(default_now=True)
 
 
 class Draft(SQLModel, table=True):

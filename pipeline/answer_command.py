@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from pipeline.data_formats import Message
+from pipeline.data.example import Message
 from pipeline.errors import ModelUnavailable
 from pipeline.generate import Decoding, Side, load_for_generation
 from pipeline.run_dir import RunDir
@@ -17,7 +17,7 @@ def answer(run_dir: RunDir, prompt: str, *, side: Side, decoding: Decoding) -> N
     """
     if run_dir.read_manifest() is None:
         raise ModelUnavailable(f"{run_dir.path} is not the folder of a completed run: it has no whole result.json.")
-    config = run_dir.read_config()
+    config = run_dir.read_training_config()
     model = config.model
     adapter: Path | None = run_dir.artifact("adapter")
     base, shown_side = model.base_model, side

@@ -1,18 +1,20 @@
 """Turns a conversation into token ids and a mask of the tokens that the assistant wrote."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import render_jinja_template
 from trl.chat_template_utils import get_training_chat_template, has_generation_markers
 
-from pipeline.data_formats import Message
+from pipeline.data.example import Message
 from pipeline.errors import ModelUnavailable
 
 Span = tuple[int, int]
+Turn = dict[str, Any]
+Tools = Sequence[dict[str, Any]]
 _PROBE = "Lapidary probe"
 
 
@@ -22,6 +24,12 @@ class Rendered:
 
     text: str
     spans: list[Span]
+
+
+class Renderer(Protocol):
+    """Renders a conversation, with the tools that it may call."""
+
+    def __call__(self, messages: Sequence[Message], tools: Tools = ()) -> Rendered: ...
 
 
 class UnusableConversation(Exception):
@@ -53,9 +61,9 @@ class ChatTemplate:
         self.folds_system = not self._shows_system()
         self.render = self._choose_renderer()
 
-    def prompt(self, messages: Sequence[Message]) -> str:
+    def prompt(self, messages: Sequence[Message], tools: Tools = ()) -> str:
         """The conversation as the model reads it, up to where its answer begins."""
-        return self._text(self._fold(messages), add_generation_prompt=True)
+        return self._text(self._fold(messages), tools, add_generation_prompt=True)
 
     def end_of_turn_ids(self) -> set[int]:
         """Ids of the special tokens that the template writes after an answer; at each of them generation is over."""
@@ -65,11 +73,11 @@ class ChatTemplate:
         special = set(self.tokenizer.all_special_ids) | set(self.tokenizer.added_tokens_decoder)
         return special.intersection(self.tokenizer(tail, add_special_tokens=False)["input_ids"])
 
-    def _choose_renderer(self) -> Callable[[Sequence[Message]], Rendered]:
+    def _choose_renderer(self) -> Renderer:
         marked = self._marked_template()
-        candidates: list[Callable[[Sequence[Message]], Rendered]] = [self._render_by_prefixes]
+        candidates: list[Renderer] = [self._render_by_prefixes]
         if marked is not None:
-            candidates.insert(0, lambda messages: self._render_by_marks(messages, marked))
+            candidates.insert(0, lambda messages, tools=(): self._render_by_marks(messages, tools, template=marked))
         problem = ""
         for render in candidates:
             try:
@@ -93,7 +101,7 @@ class ChatTemplate:
         own = self.tokenizer.chat_template
         return own if isinstance(own, str) and has_generation_markers(own) else None
 
-    def _finds_whole_answers(self, render: Callable[[Sequence[Message]], Rendered]) -> bool:
+    def _finds_whole_answers(self, render: Renderer) -> bool:
         """Whether both answers of a probe are found, each with the end of its turn, and no question among them."""
         turns = [
             Message("user", "One?"),
@@ -106,49 +114,66 @@ class ChatTemplate:
         ended = [text.partition(answer)[2].strip() for text, answer in zip(found, ("Two.", "Four."), strict=False)]
         return len(found) == 2 and all(ended) and "?" not in "".join(found)
 
-    def _render_by_marks(self, messages: Sequence[Message], template: str) -> Rendered:
-        texts, spans = self._apply(self._fold(messages), template=template, return_assistant_tokens_mask=True)
+    def _render_by_marks(self, messages: Sequence[Message], tools: Tools, *, template: str) -> Rendered:
+        texts, spans = self._apply(self._fold(messages), tools, template=template, return_assistant_tokens_mask=True)
         return Rendered(texts[0], [(start, end) for start, end in spans[0] if end > start])
 
-    def _render_by_prefixes(self, messages: Sequence[Message]) -> Rendered:
+    def _render_by_prefixes(self, messages: Sequence[Message], tools: Tools = ()) -> Rendered:
         """Each answer is what appears when it is added to the conversation so far with its generation prompt."""
         turns = self._fold(messages)
-        whole = self._text(turns)
+        whole = self._text(turns, tools)
         spans = []
         for index, turn in enumerate(turns):
             if turn["role"] != "assistant":
                 continue
-            before, after = self._text(turns[:index], add_generation_prompt=True), self._text(turns[: index + 1])
+            before = self._text(turns[:index], tools, add_generation_prompt=True)
+            after = self._text(turns[: index + 1], tools)
             if not after.startswith(before) or not whole.startswith(after):
                 raise UnusableConversation("the template changes earlier turns when later ones are added")
             spans.append((len(before), len(after)))
         return Rendered(whole, spans)
 
-    def _fold(self, messages: Sequence[Message]) -> list[dict[str, str]]:
-        turns = [{"role": message.role, "content": message.content} for message in messages]
+    def _fold(self, messages: Sequence[Message]) -> list[Turn]:
+        turns = [_turn(message) for message in messages]
         if not self.folds_system or turns[0]["role"] != "system":
             return turns
         system, first, *rest = turns
-        return [{"role": first["role"], "content": f"{system['content']}\n\n{first['content']}"}, *rest]
+        return [{**first, "content": f"{system['content']}\n\n{first['content']}"}, *rest]
 
     def _shows_system(self) -> bool:
         """Whether the template takes a system turn; some refuse it and some drop it in silence."""
-        turns = [{"role": "system", "content": _PROBE}, {"role": "user", "content": "?"}]
+        turns: list[Turn] = [{"role": "system", "content": _PROBE}, {"role": "user", "content": "?"}]
         try:
             return _PROBE in self._text(turns)
         except UnusableConversation:
             return False
 
-    def _text(self, turns: list[dict[str, str]], *, add_generation_prompt: bool = False) -> str:
-        texts, _ = self._apply(turns, add_generation_prompt=add_generation_prompt)
+    def _text(self, turns: list[Turn], tools: Tools = (), *, add_generation_prompt: bool = False) -> str:
+        texts, _ = self._apply(turns, tools, add_generation_prompt=add_generation_prompt)
         return texts[0]
 
-    def _apply(self, turns: list[dict[str, str]], *, template: str | None = None, **options: Any) -> tuple[Any, Any]:
+    def _apply(
+        self, turns: list[Turn], tools: Tools = (), *, template: str | None = None, **options: Any
+    ) -> tuple[Any, Any]:
         chosen = self.tokenizer.get_chat_template(template)
+        variables = {**self.tokenizer.special_tokens_map, **options}
         try:
-            return render_jinja_template([turns], chat_template=chosen, **self.tokenizer.special_tokens_map, **options)
+            return render_jinja_template(
+                [turns], chat_template=chosen, tools=list(tools) if tools else None, **variables
+            )
         except (TemplateError, TypeError, ValueError) as error:
             raise UnusableConversation(str(error)) from error
+
+
+def _turn(message: Message) -> Turn:
+    if message.images:
+        raise UnusableConversation("it has images, which a text model does not read")
+    turn: Turn = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        turn["tool_calls"] = list(message.tool_calls)
+    if message.name is not None:
+        turn["name"] = message.name
+    return turn
 
 
 def mask_tokens(offsets: Sequence[Span], spans: Sequence[Span]) -> list[bool]:

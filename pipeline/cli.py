@@ -1,4 +1,4 @@
-"""The commands of `python -m pipeline`: train, run, generate, schema, workbench."""
+"""The commands of `python -m pipeline`: train, run, inspect, generate, schema, workbench, databench."""
 
 import argparse
 import errno
@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.config import FineTuneJobConfig
+from pipeline.config import FineTuneJobConfig, ImportJobConfig
 from pipeline.config_flags import add_config_flags, document_with_flags
 from pipeline.config_reference import config_reference
 from pipeline.errors import InvalidConfig, Problem, UserError
@@ -47,6 +47,14 @@ def main(arguments: Sequence[str]) -> int:
             return _run(RunDir(parsed.run_dir.resolve()), listener=None)
         case "generate":
             return _generate(parsed)
+        case "inspect":
+            from pipeline.inspect_command import inspect_source
+
+            return inspect_source(parsed.source, model=parsed.model, as_json=parsed.json, split=parsed.split)
+        case "databench":
+            from pipeline.databench import serve as serve_databench
+
+            return serve_databench()
         case _:
             from pipeline.workbench import serve
 
@@ -90,10 +98,15 @@ def _run(run_dir: RunDir, *, listener: Listener | None) -> int:
     _prepare_environment()
     try:
         with JobTracker(run_dir, listener) as tracker:
-            config = run_dir.read_config()
-            from pipeline.fine_tune_job import FineTuneJob
+            match run_dir.read_config():
+                case FineTuneJobConfig() as config:
+                    from pipeline.fine_tune_job import FineTuneJob
 
-            FineTuneJob(config, run_dir, tracker).run()
+                    FineTuneJob(config, run_dir, tracker).run()
+                case ImportJobConfig() as config:
+                    from pipeline.import_job import ImportJob
+
+                    ImportJob(config, run_dir, tracker).run()
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_FAILED
@@ -156,5 +169,11 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--side", choices=("tuned", "base"), default="tuned", help="which model answers [tuned]")
     generate.add_argument("--max-new-tokens", type=int, default=256, help="longest answer, in tokens [256]")
     generate.add_argument("--temperature", type=float, default=0.0, help="0 is greedy [0]")
+    look = commands.add_parser("inspect", help="show what a data set holds, as a run would read it", allow_abbrev=False)
+    look.add_argument("source", help="a file, a folder, a Hugging Face id or an address")
+    look.add_argument("--model", help="base model whose chat template and tokens are shown; a Hub id or a folder")
+    look.add_argument("--split", help="split of the source to show the first row of")
+    look.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     commands.add_parser("workbench", help="answer generation requests, one JSON object a line")
+    commands.add_parser("databench", help="answer requests about data sets, one JSON object a line")
     return parser

@@ -77,7 +77,7 @@ def config_fields(
             yield ConfigField(f"{path}.kind", choice, variant)
             for member, kind in zip(nested, kinds, strict=True):
                 yield from config_fields(member, prefix=f"{path}.", variant=(f"{path}.kind", kind))
-        elif nested:
+        elif nested and type(None) not in members(info.annotation):
             yield from config_fields(nested[0], prefix=f"{path}.", variant=variant)
         elif name != "kind":
             yield ConfigField(path, info, variant)

@@ -6,6 +6,7 @@ from itertools import groupby
 import annotated_types
 
 from pipeline.config_fields import ConfigField, config_fields
+from pipeline.data.mapping import Mapping
 
 
 def config_reference() -> str:
@@ -31,7 +32,8 @@ def _lines() -> Iterator[str]:
 def _type(field: ConfigField) -> str:
     if field.choices:
         return " · ".join(f"`{choice}`" for choice in field.choices)
-    name = {str: "text", int: "whole number", float: "number", bool: "true or false"}[field.type]
+    names = {str: "text", int: "whole number", float: "number", bool: "true or false", Mapping: "object"}
+    name = names[field.type]
     return f"{name}{_bounds(field)}"
 
 

@@ -1,14 +1,19 @@
 """DataManager: turns the rows of a data set into token ids and labels, and holds out the evaluation rows."""
 
 import math
-import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
 from pipeline.config import FineTuneJobConfig
-from pipeline.data_formats import Example, read_examples
+from pipeline.data.example import TRAINABLE_FORMATS, Example
+from pipeline.data.examples import ExampleSet, read_examples
+from pipeline.data.near_duplicates import near_duplicate_groups, text_key
+from pipeline.data.open_data import open_data
+from pipeline.data.partition import partition
 from pipeline.errors import DataProblem
 from pipeline.events import DataLoaded, RowDropped
 from pipeline.job_tracker import JobTracker
@@ -19,6 +24,7 @@ UNCUT_LENGTH = 2048
 LENGTH_PERCENTILE = 0.95
 LENGTH_MULTIPLE = 64
 SHOWN_DROPPED_ROWS = 20
+KEPT_HELD_OUT = 50
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,7 @@ class DataManager:
         """
         self.tracker.stage("loading_data", f"Reading {Path(self.config.dataset.path).name}")
         train, evaluation = self._split()
+        self.tracker.run_dir.write_held_out(_single_turns(evaluation))
         encoder = RowEncoder(tokenizer, train_on=self.config.method.train_on)
         train_rows, eval_rows = self._encode(train, encoder), self._encode(evaluation, encoder)
         max_length = self._max_length([len(row.input_ids) for row in train_rows], context_length)
@@ -58,26 +65,39 @@ class DataManager:
         return prepared
 
     def _split(self) -> tuple[list[Example], list[Example]]:
-        dataset, chooser = self.config.dataset, random.Random(self.config.training.seed)  # noqa: S311 - not a secret
-        examples = self._read(dataset.path)
-        if dataset.max_rows is not None and dataset.max_rows < len(examples):
-            examples = [examples[i] for i in sorted(chooser.sample(range(len(examples)), dataset.max_rows))]
-        if dataset.eval_path is not None:
-            return examples, self._read(dataset.eval_path)
-        if dataset.eval_share == 0:
-            return examples, []
-        held_out = set(chooser.sample(range(len(examples)), _eval_rows(len(examples), dataset.eval_share)))
-        if not held_out:
-            self.tracker.warn("no_evaluation", "One row is too few to hold any out, so there is no evaluation.")
-        return (
-            [example for index, example in enumerate(examples) if index not in held_out],
-            [examples[index] for index in sorted(held_out)],
+        dataset, seed = self.config.dataset, self.config.training.seed
+        found = self._read(dataset.path)
+        divided = partition(
+            found.splits,
+            dataset,
+            seed=seed,
+            name=Path(dataset.path).name,
+            group=lambda positions: self._groups([found.examples[position] for position in positions]),
         )
+        if divided.note:
+            self.tracker.warn("evaluation_split", divided.note)
+        train = [found.examples[position] for position in divided.train]
+        if dataset.eval_path is not None:
+            return train, self._read(dataset.eval_path).examples
+        wanted = dataset.eval_share > 0 or dataset.eval_rows is not None
+        if wanted and not divided.evaluation:
+            self.tracker.warn("no_evaluation", "There are too few rows to hold any out, so there is no evaluation.")
+        return train, [found.examples[position] for position in divided.evaluation]
 
-    def _read(self, path: str) -> list[Example]:
-        found = read_examples(Path(path).expanduser(), self.config.dataset)
+    def _groups(self, examples: list[Example]) -> Sequence[int]:
+        if not self.config.dataset.group_near_duplicates:
+            return range(len(examples))
+        return near_duplicate_groups([text_key(example) for example in examples], seed=self.config.training.seed)
+
+    def _read(self, source: str) -> ExampleSet:
+        found = read_examples(open_data(source, imports=self.tracker.run_dir.path / "imports"), self.config.dataset)
+        if found.format not in TRAINABLE_FORMATS:
+            raise DataProblem(
+                f"The rows of {Path(source).name} are of the format {found.format}, which supervised fine-tuning does "
+                "not learn from. Name the columns with the question and the answer."
+            )
         self.dropped += found.dropped
-        return found.examples
+        return found
 
     def _encode(self, examples: list[Example], encoder: RowEncoder) -> list[TokenizedRow]:
         rows = encoder.encode(examples, on_dropped=self.dropped.append)
@@ -132,8 +152,11 @@ class DataManager:
         )
 
 
-def _eval_rows(rows: int, share: float) -> int:
-    return min(max(1, round(rows * share)), rows - 1)
+def _single_turns(examples: list[Example]) -> list[tuple[str, str]]:
+    """The first questions and answers without a history."""
+    pairs = (example.messages for example in examples if example.messages is not None and not example.tools)
+    single = (turns for turns in pairs if [turn.role for turn in turns] == ["user", "assistant"])
+    return [(question.content, answer.content) for question, answer in islice(single, KEPT_HELD_OUT)]
 
 
 def _length_from_data(lengths: list[int]) -> int:

@@ -14,9 +14,13 @@ from dataclasses import dataclass
 
 
 class UserError(Exception):
-    """A problem the user can fix: the text says what was seen, why it fails and the smallest cure."""
+    """A problem the user can fix: the text says what was seen, why it fails and the smallest cure.
+
+    `field` is the dotted field of the configuration that is to blame, where that is known.
+    """
 
     code = "user_error"
+    field = ""
 
 
 @dataclass(frozen=True)

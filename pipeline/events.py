@@ -7,7 +7,18 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-Stage = Literal["preparing", "loading_model", "loading_data", "training", "evaluating", "saving", "exporting"]
+Stage = Literal[
+    "preparing",
+    "fetching",
+    "reading",
+    "checking",
+    "loading_model",
+    "loading_data",
+    "training",
+    "evaluating",
+    "saving",
+    "exporting",
+]
 
 
 class _Event(BaseModel):
@@ -91,9 +102,29 @@ class ArtifactSaved(_Event):
     """A result stands at `path`, relative to the run folder."""
 
     type: Literal["artifact_saved"] = "artifact_saved"
-    kind: Literal["adapter", "model", "merged"]
+    kind: Literal["adapter", "model", "merged", "dataset"]
     path: str
     size_bytes: int
+
+
+class TransferProgressed(_Event):
+    """An import has come this far: bytes fetched or read, and rows stored. `bytes_total` is None where unknown."""
+
+    type: Literal["transfer_progressed"] = "transfer_progressed"
+    bytes_done: int
+    bytes_total: int | None = None
+    rows: int = 0
+    message: str = ""
+
+
+class DatasetImported(_Event):
+    """The rows of a data set stand in the run folder; the summary and the report lie beside them."""
+
+    type: Literal["dataset_imported"] = "dataset_imported"
+    rows: int
+    usable_rows: int
+    unreadable_rows: int
+    passed: bool
 
 
 class WarningRaised(_Event):
@@ -128,6 +159,8 @@ Event = Annotated[
     | EvaluationFinished
     | CheckpointSaved
     | ArtifactSaved
+    | TransferProgressed
+    | DatasetImported
     | WarningRaised
     | JobCompleted
     | JobFailed,

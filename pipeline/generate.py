@@ -14,7 +14,7 @@ from transformers.generation.streamers import BaseStreamer
 
 from pipeline.chat_template import ChatTemplate, UnusableConversation
 from pipeline.config import ModelConfig
-from pipeline.data_formats import Message
+from pipeline.data.example import Message
 from pipeline.errors import DataProblem, ModelUnavailable
 from pipeline.model_manager import DTYPES, choose_attention, choose_device, choose_precision
 from pipeline.providers import provider_for

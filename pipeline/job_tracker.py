@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 from pipeline.errors import UserError
 from pipeline.events import ArtifactSaved, Event, JobCompleted, JobFailed, Stage, StageStarted, WarningRaised
-from pipeline.run_dir import Manifest, ManifestArtifact, RunDir
+from pipeline.run_dir import ArtifactKind, Manifest, ManifestArtifact, RunDir
 
 logger = logging.getLogger(__name__)
 
@@ -18,6 +18,9 @@ DISK_FULL = "The disk is full. Free some space and start the run again."
 
 STAGE_PROGRESS: dict[Stage, float] = {
     "preparing": 0.0,
+    "fetching": 0.02,
+    "reading": 0.4,
+    "checking": 0.6,
     "loading_model": 0.1,
     "loading_data": 0.3,
     "training": 0.4,
@@ -69,7 +72,7 @@ class JobTracker:
         logger.warning("%s", message)
         self.record(WarningRaised(code=code, message=message))
 
-    def artifact(self, kind: Literal["adapter", "model", "merged"]) -> None:
+    def artifact(self, kind: ArtifactKind) -> None:
         """Say that the result of this kind is complete on disk."""
         described = self.run_dir.describe_artifact(kind)
         self.artifacts.append(described)

@@ -7,7 +7,7 @@ from typing import Literal
 from transformers import PreTrainedTokenizerBase
 
 from pipeline.chat_template import ChatTemplate, UnusableConversation, mask_tokens
-from pipeline.data_formats import Example
+from pipeline.data.example import Example
 from pipeline.events import RowDropped
 
 # The label that PyTorch's and transformers' losses skip.
@@ -51,7 +51,7 @@ class RowEncoder:
                 rows.append(self._encode_text(example))
                 continue
             try:
-                conversations.append(self.template.render(example.messages))
+                conversations.append(self.template.render(example.messages, example.tools))
                 numbers.append(example.row)
             except UnusableConversation as error:
                 on_dropped(RowDropped(row=example.row, reason=str(error)))

@@ -9,10 +9,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.config import JobConfig
+from pipeline.config import FineTuneJobConfig, ImportJobConfig
+from pipeline.errors import InvalidConfig, Problem
 from pipeline.events import Event, append_event, read_events
-from pipeline.validation import parse_job_config
+from pipeline.validation import parse_any_job_config
 
+ArtifactKind = Literal["adapter", "model", "merged", "dataset"]
 _HASH_CHUNK_BYTES = 1 << 20
 
 
@@ -27,7 +29,7 @@ class ManifestFile(BaseModel):
 class ManifestArtifact(BaseModel):
     """One result: a folder of the run folder and the files in it."""
 
-    kind: Literal["adapter", "model", "merged"]
+    kind: ArtifactKind
     path: str
     files: list[ManifestFile]
 
@@ -78,18 +80,26 @@ class RunDir:
         """The trainer's checkpoints."""
         return self.path / "checkpoints"
 
-    def artifact(self, kind: Literal["adapter", "model", "merged"]) -> Path:
+    def artifact(self, kind: ArtifactKind) -> Path:
         """The folder of the result of this kind."""
         return self.path / kind
 
-    def create(self, config: JobConfig) -> None:
+    def create(self, config: FineTuneJobConfig | ImportJobConfig) -> None:
         """Make the folder and write the job document; an existing document is replaced atomically."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         _write_atomically(self.config_file, config.model_dump_json(indent=2))
 
-    def read_config(self) -> JobConfig:
+    def read_config(self) -> FineTuneJobConfig | ImportJobConfig:
         """The job document of this run."""
-        return parse_job_config(json.loads(self.config_file.read_text(encoding="utf-8")))
+        return parse_any_job_config(json.loads(self.config_file.read_text(encoding="utf-8")))
+
+    def read_training_config(self) -> FineTuneJobConfig:
+        """The job document of a fine-tuning run. Raises InvalidConfig for a job of another kind."""
+        config = self.read_config()
+        if not isinstance(config, FineTuneJobConfig):
+            problem = Problem("kind", f"{self.path.name} is a job of kind {config.kind}, not a training run.")
+            raise InvalidConfig([problem])
+        return config
 
     def append(self, event: Event) -> None:
         """Append one event."""
@@ -99,6 +109,15 @@ class RunDir:
         """Events after byte `offset` and the next offset."""
         return read_events(self.events_file, offset)
 
+    def write_held_out(self, pairs: list[tuple[str, str]]) -> None:
+        """Write questions and answers that were not trained on, to try the result with."""
+        _write_atomically(self.path / "held_out.json", json.dumps(pairs, ensure_ascii=False))
+
+    def read_held_out(self) -> list[tuple[str, str]]:
+        """Questions and answers that were not trained on; empty where none were held out."""
+        file = self.path / "held_out.json"
+        return [(question, answer) for question, answer in json.loads(file.read_text("utf-8"))] if file.exists() else []
+
     def request_stop(self) -> None:
         """Ask the process to stop at its next step and keep what it has learned."""
         (self.path / "stop_requested").touch()
@@ -107,7 +126,7 @@ class RunDir:
         """Whether somebody asked the process to stop and keep."""
         return (self.path / "stop_requested").exists()
 
-    def describe_artifact(self, kind: Literal["adapter", "model", "merged"]) -> ManifestArtifact:
+    def describe_artifact(self, kind: ArtifactKind) -> ManifestArtifact:
         """Size and SHA-256 of every file of the result of this kind."""
         folder = self.artifact(kind)
         files = sorted(path for path in folder.rglob("*") if path.is_file())

@@ -1,32 +1,55 @@
 """Turns raw data into a job document, or into a list of sentences that name each field and its cure."""
 
 import difflib
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from pipeline.config import OUTPUT_NAME_PATTERN, JobConfig
+from pipeline.config import OUTPUT_NAME_PATTERN, FineTuneJobConfig, ImportJobConfig, JobConfig
 from pipeline.config_fields import config_fields
 from pipeline.errors import InvalidConfig, Problem
 
+Parsed = TypeVar("Parsed")
+_ANY_JOB: TypeAdapter[FineTuneJobConfig | ImportJobConfig] = TypeAdapter(JobConfig)
 
-def parse_job_config(data: Any) -> JobConfig:
-    """The job document that `data` (nested plain types) describes.
+
+def parse_job_config(data: Any) -> FineTuneJobConfig:
+    """The fine-tuning run that `data` (nested plain types) describes.
 
     Raises:
         InvalidConfig: with every problem found, not only the first.
     """
+    return _parse(FineTuneJobConfig.model_validate, data)
+
+
+def parse_import_config(data: Any) -> ImportJobConfig:
+    """The import that `data` describes. Raises InvalidConfig."""
+    return _parse(ImportJobConfig.model_validate, data)
+
+
+def parse_any_job_config(data: Any) -> FineTuneJobConfig | ImportJobConfig:
+    """The job of any kind that `data` describes. Raises InvalidConfig."""
+    return _parse(_ANY_JOB.validate_python, data)
+
+
+def _parse(validate: Callable[[Any], Parsed], data: Any) -> Parsed:
     try:
-        return JobConfig.model_validate(data)
+        return validate(data)
     except ValidationError as error:
-        raise InvalidConfig([_problem(detail) for detail in error.errors(include_url=False)]) from error
+        raise InvalidConfig(problems_of(error)) from error
 
 
-def _problem(detail: ErrorDetails) -> Problem:
+def problems_of(error: ValidationError, *, prefix: str = "") -> list[Problem]:
+    """A sentence for each thing that is wrong; `prefix` is where the validated part stands in the document."""
+    return [_problem(detail, prefix) for detail in error.errors(include_url=False)]
+
+
+def _problem(detail: ErrorDetails, prefix: str) -> Problem:
     # pydantic puts the kind of a variant into the path of its fields.
     kinds = {field.variant[1] for field in config_fields() if field.variant}
-    path = [str(part) for part in detail["loc"] if part not in kinds]
+    path = [*([prefix] if prefix else []), *(str(part) for part in detail["loc"] if part not in kinds)]
     field = ".".join(path)
     if detail["type"] == "extra_forbidden":
         return Problem(field, _unknown_key(path))

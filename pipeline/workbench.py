@@ -9,24 +9,16 @@
 `adapter` is a run's result: the folder of an adapter, or of a whole model after a full fine-tune.
 """
 
-import json
-import logging
-import os
-import sys
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from pipeline.data_formats import Message
-from pipeline.errors import UserError
+from pipeline.data.example import Message
+from pipeline.line_server import LineServer, QuitRequest, Send, serve_standard_streams
 
 if TYPE_CHECKING:
     from pipeline.generate import TextGenerator
-
-logger = logging.getLogger(__name__)
-Send = Callable[[dict[str, Any]], None]
 
 
 class Turn(BaseModel):
@@ -52,12 +44,6 @@ class GenerateRequest(BaseModel):
     seed: int = Field(0, ge=0, le=2**63 - 1)
 
 
-class QuitRequest(BaseModel):
-    """End the process."""
-
-    op: Literal["quit"]
-
-
 Request = Annotated[GenerateRequest | QuitRequest, Field(discriminator="op")]
 _REQUEST: TypeAdapter[GenerateRequest | QuitRequest] = TypeAdapter(Request)
 
@@ -65,43 +51,22 @@ _REQUEST: TypeAdapter[GenerateRequest | QuitRequest] = TypeAdapter(Request)
 class Workbench:
     """Answers requests; keeps the last base model, and the last fully tuned model, in memory."""
 
-    def __init__(self, send: Send) -> None:
-        self.send = send
+    def __init__(self) -> None:
         self._generators: dict[str, tuple[str, TextGenerator]] = {}
         self._adapter: Path | None = None
 
-    def serve(self, lines: Iterable[str]) -> None:
-        """Answer each line until one asks to quit or the input ends."""
-        for line in lines:
-            if not line.strip():
-                continue
-            try:
-                request = _REQUEST.validate_json(line)
-            except ValidationError as error:
-                self._send_error(_id_of(line), "invalid_request", _first_problem(error))
-                continue
-            if isinstance(request, QuitRequest):
-                return
-            self._answer(request)
+    def answer(self, request: GenerateRequest, send: Send) -> dict[str, Any]:
+        """Send the answer in pieces; return its length in tokens and the seconds it took. Raises UserError."""
+        from pipeline.generate import Decoding
 
-    def _answer(self, request: GenerateRequest) -> None:
-        try:
-            from pipeline.generate import Decoding
-
-            generator, side = self._generator(request)
-            answer = generator.generate(
-                [Message(turn.role, turn.content) for turn in request.messages],
-                side=side,
-                decoding=Decoding(request.max_new_tokens, request.temperature, request.seed),
-                on_text=lambda text: self.send({"id": request.id, "event": "token", "text": text}),
-            )
-        except UserError as error:
-            self._send_error(request.id, error.code, str(error))
-        except Exception as error:
-            logger.exception("request %s failed", request.id)
-            self._send_error(request.id, "unexpected_error", f"{type(error).__name__}: {error}")
-        else:
-            self.send({"id": request.id, "event": "done", "tokens": answer.tokens, "seconds": answer.seconds})
+        generator, side = self._generator(request)
+        answer = generator.generate(
+            [Message(turn.role, turn.content) for turn in request.messages],
+            side=side,
+            decoding=Decoding(request.max_new_tokens, request.temperature, request.seed),
+            on_text=lambda text: send({"event": "token", "text": text}),
+        )
+        return {"tokens": answer.tokens, "seconds": answer.seconds}
 
     def _generator(self, request: GenerateRequest) -> "tuple[TextGenerator, Literal['base', 'tuned']]":
         if request.adapter is None or (request.adapter / "adapter_config.json").exists():
@@ -128,32 +93,7 @@ class Workbench:
             self._generators[slot] = (name, load_for_generation(name))
         return self._generators[slot][1]
 
-    def _send_error(self, request_id: str | int | None, code: str, message: str) -> None:
-        self.send({"id": request_id, "event": "error", "code": code, "message": message})
-
 
 def serve() -> int:
-    """Answer standard input on standard output; whatever a library prints goes to standard error."""
-    protocol = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", buffering=1)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
-    # Line by line: iterating over a text stream would read ahead.
-    Workbench(lambda message: protocol.write(json.dumps(message, ensure_ascii=False) + "\n")).serve(
-        iter(sys.stdin.readline, "")
-    )
-    return 0
-
-
-def _id_of(line: str) -> str | int | None:
-    try:
-        document = json.loads(line)
-    except json.JSONDecodeError:
-        return None
-    found = document.get("id") if isinstance(document, dict) else None
-    return found if isinstance(found, (str, int)) else None
-
-
-def _first_problem(error: ValidationError) -> str:
-    detail = error.errors(include_url=False)[0]
-    field = ".".join(str(part) for part in detail["loc"] if part != "generate")
-    return f"{field}: {detail['msg']}" if field else detail["msg"]
+    """Answer standard input on standard output."""
+    return serve_standard_streams(lambda send: LineServer(send, _REQUEST, Workbench().answer))

@@ -21,10 +21,13 @@ from studio.api.middleware import OriginGuard, SecurityHeaders
 from studio.api.rest import build_routes
 from studio.auth import Authenticator, TokenLogin
 from studio.catalog import Catalog
-from studio.datasets import register_demo
+from studio.databench import Databench
 from studio.hardware import list_gpus
+from studio.keys import Keys, without_studio_secrets
 from studio.launchers.local import LocalLauncher
+from studio.registry import Registry
 from studio.scheduler import Scheduler
+from studio.secret_key import SecretKey
 from studio.service import Studio
 from studio.settings import LOOPBACK, Settings
 from studio.ui import build_ui
@@ -40,15 +43,34 @@ _SESSIONS_KEPT = 300
 _CHORE_SECONDS = 30.0
 _CONCURRENT_EVENTS = 16
 _QUEUE_LENGTH = 256
+# Keys that a run or an import is given, where its owner has stored them.
+KEYS_OF_CHILDREN = ("HF_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "LAPIDARY_ENDPOINT_KEY")
 
 
 def build_studio(settings: Settings, environment: dict[str, str]) -> Studio:
     """The service with its database brought up to date; nothing runs yet."""
     database = Database(settings.database_url, journal_mode=settings.journal_mode)
     database.migrate()
-    register_demo(database, settings)
-    scheduler = Scheduler(settings, database, LocalLauncher(environment), gpus=list_gpus())
-    return Studio(settings, database, scheduler, Workbench(environment), Catalog(settings.assets))
+    keys = Keys(database, SecretKey.from_environment(environment, home=settings.home))
+    # No child needs the studio's own secrets.
+    environment = without_studio_secrets(environment)
+    scheduler = Scheduler(
+        settings,
+        database,
+        LocalLauncher(environment),
+        gpus=list_gpus(),
+        environment_for=lambda owner: keys.environment_for(KEYS_OF_CHILDREN, owner=owner),
+    )
+    databench = Databench(environment, imports=settings.imports)
+    return Studio(
+        settings,
+        database,
+        scheduler,
+        registry=Registry(settings, database, scheduler, databench),
+        workbench=Workbench(environment),
+        catalog=Catalog(settings.assets),
+        keys=keys,
+    )
 
 
 def serve(studio: Studio) -> None:
@@ -78,7 +100,9 @@ def serve(studio: Studio) -> None:
         )
         if hasattr(demo._queue, "sleep_when_free"):  # a private attribute, so it may go
             demo._queue.sleep_when_free = _QUEUE_SLEEP_SECONDS
-        studio.scheduler.every(_CHORE_SECONDS, studio.workbench.close_if_idle)
+        studio.registry.ensure_demo()
+        for child in (studio.workbench, studio.registry.databench):
+            studio.scheduler.every(_CHORE_SECONDS, child.close_if_idle)
         studio.scheduler.start()
         _announce(settings, authenticator)
         try:
@@ -86,6 +110,7 @@ def serve(studio: Studio) -> None:
         finally:
             studio.scheduler.close()
             studio.workbench.close()
+            studio.registry.databench.close()
             demo.close(verbose=False)
             studio.database.close()
 

@@ -1,110 +1,136 @@
-"""Takes data files in: checks them, copies them to the studio's folder, and registers them."""
+"""Data sets of the studio: names, uploads, the entry that a finished import makes, and whether a model can use them."""
 
-import hashlib
+import json
 import re
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
-from db import drafts
-from db.database import Database
-from db.models import Dataset
-from pipeline.config import DatasetConfig
-from pipeline.data_files import read_rows
-from pipeline.data_formats import recognise_layout
+from pipeline.data.integrity.report import IntegrityReport
+from sqlmodel import Session
+
+from db import datasets
+from db.models import Dataset, Job
+from pipeline.config import ImportJobConfig
+from pipeline.data.row_store import REPORT_FILE, RowStore
 from pipeline.errors import DataProblem, StorageFailed
+from pipeline.run_dir import RunDir
+from studio.catalog import Catalog
 from studio.settings import Settings
 
 SHARED_OWNER = "studio"
-_CHUNK_BYTES = 1 << 20
-
-
-def import_file(database: Database, settings: Settings, source: Path, *, name: str, owner: str) -> Dataset:
-    """Copy `source` below the studio's folder and register it under `name`, its file name as the user knows it.
-
-    A file whose columns are not recognised is taken all the same: the columns can be named by hand.
-
-    Raises:
-        DataProblem: the file is of another type, empty, or a row cannot be parsed.
-        StorageFailed: it cannot be copied, for example because the disk is full.
-    """
-    name = safe_name(name)
-    rows = 0
-    layout = "unknown"
-    for _, row in read_rows(source, name=name):
-        if rows == 0:
-            layout = _layout_name(row, name)
-        rows += 1
-    checksum = _sha256(source)
-    target = settings.uploads / owner / checksum[:16] / name
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        partial = target.with_name(target.name + ".partial")
-        shutil.copyfile(source, partial)
-        partial.replace(target)
-    except OSError as error:
-        raise StorageFailed(
-            f"{name} could not be stored: {error.strerror}. Free some space and upload it again."
-        ) from error
-    return _register(database, target, name=name, owner=owner, layout=layout, rows=rows, checksum=checksum)
-
-
-def register_demo(database: Database, settings: Settings) -> None:
-    """Register the task that ships with the studio."""
-    folder = settings.assets / "demo" / "gem-orders"
-    train = folder / "train.jsonl"
-    rows = sum(1 for _ in read_rows(train))
-    _register(
-        database,
-        train,
-        name="gem-orders (demo)",
-        owner=SHARED_OWNER,
-        layout="messages",
-        rows=rows,
-        checksum=_sha256(train),
-        eval_path=folder / "test.jsonl",
-    )
 
 
 def safe_name(name: str) -> str:
-    """The last part of a file name, with unusual characters replaced."""
+    """The last part of a file name, with unusual characters replaced. Raises DataProblem where nothing is left."""
     cleaned = re.sub(r"[^\w.\- ]+", "_", Path(name.replace("\\", "/")).name).strip(". ")
     if not cleaned:
         raise DataProblem(f"{name!r} is not a file name. Rename the file and upload it again.")
-    return cleaned[:120]
+    return cleaned[-120:]
 
 
-def _layout_name(row: dict[str, object], name: str) -> str:
+def take_upload(settings: Settings, source: Path, *, owner: str) -> Path:
+    """Move an uploaded file below the studio's folder, where the child that imports it may read it.
+
+    Raises:
+        StorageFailed: it cannot be moved, for example because the disk is full.
+    """
+    target = settings.uploads / owner / uuid4().hex
     try:
-        return recognise_layout(row, DatasetConfig(path=name), file_name=name).format
-    except DataProblem:
-        return "unknown"
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        shutil.move(source, target)
+    except OSError as error:
+        target.unlink(missing_ok=True)
+        raise StorageFailed(
+            f"{source.name} could not be stored: {error.strerror}. Free some space and upload it again."
+        ) from error
+    return target
 
 
-def _register(
-    database: Database,
-    path: Path,
-    *,
-    name: str,
-    owner: str,
-    layout: str,
-    rows: int,
-    checksum: str,
-    eval_path: Path | None = None,
-) -> Dataset:
-    dataset = Dataset(
+def register_import(session: Session, job: Job, run_dir: RunDir) -> Dataset:
+    """The registry's entry of a finished import."""
+    config: ImportJobConfig = job.config
+    folder = run_dir.artifact("dataset")
+    entry = describe(folder, owner=job.owner, name=config.name)
+    entry.job = job.id
+    entry.description, entry.tags = config.description, list(config.tags)
+    entry.details = {
+        "source": job.config.source if config.file_name is None else "upload",
+        **({"subset": config.subset} if config.subset else {}),
+        **({"revision": config.revision} if config.revision != "main" else {}),
+    }
+    dataset = datasets.register_dataset(session, entry)
+    job.facts = {**job.facts, "dataset_id": dataset.id, "dataset_version": dataset.version}
+    return dataset
+
+
+def describe(folder: Path, *, owner: str, name: str) -> Dataset:
+    """An entry for the data set in `folder`."""
+    summary = RowStore(folder).summary
+    report_file = folder / REPORT_FILE
+    report = IntegrityReport.model_validate_json(report_file.read_bytes()) if report_file.exists() else None
+    recognition = summary.recognition
+    return Dataset(
         owner=owner,
         name=name,
-        path=str(path),
-        eval_path=None if eval_path is None else str(eval_path),
-        format=layout,
-        num_samples=rows,
-        size_bytes=path.stat().st_size,
-        checksum=checksum,
+        source=summary.source,
+        path=str(folder),
+        shape="" if recognition is None else recognition.shape,
+        format="" if recognition is None else recognition.format,
+        modality="text" if recognition is None else recognition.modality,
+        confidence=0.0 if recognition is None else recognition.confidence,
+        recognition=None if recognition is None else recognition.model_dump(mode="json"),
+        num_samples=summary.rows,
+        usable_samples=0 if report is None else report.usable_rows,
+        unreadable_samples=summary.unreadable_rows,
+        size_bytes=summary.size_bytes,
+        checksum=summary.checksum,
+        columns=summary.columns,
+        splits=summary.splits,
+        integrity_checked=report is not None,
+        integrity_passed=report is not None and report.passed,
+        integrity_report={} if report is None else report.model_dump(mode="json"),
     )
-    with database.write() as session:
-        return drafts.register_dataset(session, dataset)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+@dataclass(frozen=True)
+class ModelTraits:
+    """What decides whether a data set suits a model; None where its files have not been seen."""
+
+    name: str
+    sees_images: bool | None
+    knows_chats: bool | None
+
+
+def model_traits(reference: str, catalog: Catalog) -> ModelTraits:
+    """The traits of a model, read from its folder where that is on this disk."""
+    folder, name = Path(reference), catalog.display_name(reference)
+    if not (folder / "config.json").is_file():
+        return ModelTraits(name, None, None)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    tokenizer = folder / "tokenizer_config.json"
+    in_tokenizer = tokenizer.is_file() and "chat_template" in tokenizer.read_text(encoding="utf-8")
+    return ModelTraits(name, "vision_config" in config, in_tokenizer or (folder / "chat_template.jinja").is_file())
+
+
+def compatibility(dataset: Dataset, model: ModelTraits) -> dict[str, Any]:
+    """Whether a model can be trained on a data set: `compatible`, and sentences in `warnings` and `errors`."""
+    errors, warnings = [], []
+    if dataset.modality == "multimodal" and model.sees_images is False:
+        errors.append(f"The data set has images and {model.name} reads text only. Choose a model that sees images.")
+    if not dataset.format:
+        errors.append("The columns were not recognised. Say which column is what.")
+    elif dataset.format != "text" and model.knows_chats is False:
+        errors.append(
+            f"{model.name} has no chat template, so it does not know conversations. Choose its instruction-tuned form."
+        )
+    if dataset.integrity_checked and not dataset.integrity_passed:
+        errors.append("The integrity check found errors. Open the data set to see the rows.")
+    if dataset.format and not dataset.integrity_checked:
+        warnings.append("The rows were never checked. Import the data set again to check them.")
+    unusable = dataset.num_samples - dataset.usable_samples
+    if dataset.integrity_checked and unusable:
+        warnings.append(f"{unusable:,} of {dataset.num_samples:,} rows cannot be used and are left out.")
+    return {"compatible": not errors, "warnings": warnings, "errors": errors}

@@ -1,6 +1,7 @@
 """Gradio inputs generated from the job document: one field, one widget, no second list of names."""
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 import gradio as gr
@@ -82,12 +83,12 @@ class Form:
         return {path: _shown(leaf, leaf.default) for path, leaf in self.leaves.items()}
 
 
-def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested document by dotted path."""
+def flatten(document: Mapping[str, Any], prefix: str = "", *, leaves: Container[str] = ()) -> dict[str, Any]:
+    """A nested document by dotted path; what stands at one of `leaves` stays whole."""
     flat: dict[str, Any] = {}
     for name, value in document.items():
-        if isinstance(value, Mapping):
-            flat.update(flatten(value, f"{prefix}{name}."))
+        if isinstance(value, Mapping) and f"{prefix}{name}" not in leaves:
+            flat.update(flatten(value, f"{prefix}{name}.", leaves=leaves))
         else:
             flat[f"{prefix}{name}"] = value
     return flat
@@ -116,6 +117,8 @@ def _shown(leaf: ConfigField, value: Any) -> Any:
         return f"{value:g}"
     if value is None and leaf.type is not int:
         return ""
+    if isinstance(value, (dict, BaseModel)):
+        return json.dumps(value if isinstance(value, dict) else value.model_dump(mode="json", exclude_defaults=True))
     return value
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -12,7 +12,9 @@ from db.columns import utc_now
 from db.database import Database
 from db.models import Job
 from db.states import JobState
+from pipeline.errors import UserError
 from pipeline.run_dir import RunDir
+from studio.datasets import register_import
 from studio.death import explain_death
 from studio.hardware import Gpu
 from studio.launchers import Exit, Launcher, ProcessIdentity
@@ -20,10 +22,12 @@ from studio.settings import Settings
 
 logger = logging.getLogger(__name__)
 _TICK = "tick"
+# Imports wait for disks and networks more than for the processor.
+IMPORT_SLOTS = 2
 
 
 class Scheduler:
-    """A queue with one slot a GPU, or one slot where there is none.
+    """A queue with one slot a GPU, or one slot where there is none, and a lane of its own for imports.
 
     Every tick is a function of the database, the run folders and the processes that live: a studio that was killed
     goes on where it stood.
@@ -36,11 +40,13 @@ class Scheduler:
         launcher: Launcher,
         *,
         gpus: Sequence[Gpu],
+        environment_for: Callable[[str], Mapping[str, str]] = lambda owner: {},
     ) -> None:
         self.settings = settings
         self.database = database
         self.launcher = launcher
         self.gpus = gpus
+        self.environment_for = environment_for
         self._timer = BackgroundScheduler()
 
     def start(self) -> None:
@@ -68,15 +74,20 @@ class Scheduler:
     def tick(self) -> None:
         """One round over the live jobs and the queue. A job that makes trouble does not hold up the others."""
         with self.database.read() as session:
-            live = [(job.id, job.job_id) for job in jobs.live_jobs(session)]
-            waiting = jobs.is_any_queued(session)
-        for identifier, name in live:
+            live = [(job.id, job.job_id, job.kind) for job in jobs.live_jobs(session)]
+            waiting = jobs.queued_kinds(session)
+        for identifier, name, _ in live:
             try:
                 self._attend(identifier)
             except Exception:
                 logger.exception("The scheduler could not attend to %s; it tries again.", name)
-        if waiting:
-            self._start_queued(running=len(live))
+        for kind in waiting:
+            running = sum(other == kind for _, _, other in live)
+            self._start_queued(kind, slots=self._slots(kind) - running)
+
+    def _slots(self, kind: str) -> int:
+        """Jobs of a kind that may run at once. Imports need no GPU, so they do not wait for training to end."""
+        return IMPORT_SLOTS if kind == "import" else max(1, len(self.gpus))
 
     def _attend(self, identifier: str) -> None:
         with self.database.read() as session:
@@ -109,14 +120,15 @@ class Scheduler:
         else:
             self.launcher.terminate(identity)
 
-    def _start_queued(self, *, running: int) -> None:
-        for _ in range(max(1, len(self.gpus)) - running):
+    def _start_queued(self, kind: str, *, slots: int) -> None:
+        for _ in range(slots):
             with self.database.write() as session:
                 taken = {job.gpu for job in jobs.live_jobs(session)}
-                job = jobs.claim_next(session)
+                job = jobs.claim_next(session, kind=kind)
                 if job is None:
                     return
-                job.gpu = next((gpu.index for gpu in self.gpus if gpu.index not in taken), None)
+                if kind == "train":
+                    job.gpu = next((gpu.index for gpu in self.gpus if gpu.index not in taken), None)
                 job.nonce = secrets.token_hex(16)
                 session.add(job)
             self._launch(job)
@@ -126,18 +138,24 @@ class Scheduler:
         device = {} if job.gpu is None else {"CUDA_VISIBLE_DEVICES": str(job.gpu)}
         try:
             run_dir.create(job.config)
-            identity = self.launcher.start(run_dir, environment=device, nonce=job.nonce or "")
+            environment = {**self.environment_for(job.owner), **device}
+            identity = self.launcher.start(run_dir, environment=environment, nonce=job.nonce or "")
         except OSError as error:
-            with self.database.write() as session:
-                stored = jobs.get_job(session, job.id)
-                message = f"The process could not be started: {error}. Free the resource it names and try again."
-                jobs.fail_job(session, stored, JobState.FAILED, code="start_failed", message=message)
+            message = f"The process could not be started: {error}. Free the resource it names and try again."
+            self._fail_start(job, code="start_failed", message=message)
+            return
+        except UserError as error:
+            self._fail_start(job, code=error.code, message=str(error))
             return
         with self.database.write() as session:
             stored = jobs.get_job(session, job.id)
             stored.pid, stored.process_started = identity.pid, identity.started
             stored.boot_id, stored.nonce = identity.boot_id, identity.nonce
             session.add(stored)
+
+    def _fail_start(self, job: Job, *, code: str, message: str) -> None:
+        with self.database.write() as session:
+            jobs.fail_job(session, jobs.get_job(session, job.id), JobState.FAILED, code=code, message=message)
 
 
 def _identity(job: Job) -> ProcessIdentity | None:
@@ -154,6 +172,8 @@ def _finish(job: Job, session: jobs.Session, run_dir: RunDir, ended: Exit) -> No
     if complete and (job.state != JobState.STOPPING or job.keep_on_stop):
         if job.state == JobState.STARTING:
             jobs.transition(session, job, JobState.RUNNING, reason="the process reported")
+        if job.kind == "import":
+            register_import(session, job, run_dir)
         jobs.transition(session, job, JobState.COMPLETED, reason="the manifest and its files are there")
     elif job.state == JobState.STOPPING and not job.error_code:
         jobs.transition(session, job, JobState.CANCELLED, reason="stopped by the user")

@@ -9,30 +9,29 @@ from pydantic import ValidationError
 
 from db import activity, drafts, jobs
 from db.database import Database
-from db.models import Artifact, Dataset, Draft, Job
+from db.models import Artifact, Draft, Job
 from db.states import JobState
 from pipeline.checks import run_checks
-from pipeline.checks.facts import Facts, gather_facts, training_rows
+from pipeline.checks.facts import Facts, gather_facts
 from pipeline.checks.finding import Finding
 from pipeline.checks.schedule import total_steps
-from pipeline.config import JobConfig
-from pipeline.errors import InvalidConfig, Problem, UserError
+from pipeline.config import FineTuneJobConfig
+from pipeline.data.fetch import kind_of_source
+from pipeline.data.inspection import Inspection
+from pipeline.errors import DataProblem, InvalidConfig, Problem, UserError
 from pipeline.run_dir import RunDir
 from pipeline.validation import parse_job_config
-from studio import datasets
 from studio.catalog import Catalog
+from studio.datasets import ModelTraits, model_traits
 from studio.hub_cache import cached_models
+from studio.keys import Keys
+from studio.line_client import RequestFailed
+from studio.registry import Forbidden, Registry
 from studio.scheduler import Scheduler
 from studio.settings import Settings
 from studio.workbench import AnswerFailed, Prompt, Workbench
 
 LOG_CHUNK_BYTES = 256 << 10
-
-
-class Forbidden(UserError):
-    """The record belongs to somebody else."""
-
-    code = "forbidden"
 
 
 class PreflightFailed(UserError):
@@ -49,7 +48,7 @@ class PreflightFailed(UserError):
 class Preflight:
     """What a configuration would do, and what is wrong with it."""
 
-    config: JobConfig
+    config: FineTuneJobConfig
     facts: Facts
     findings: list[Finding]
 
@@ -61,7 +60,7 @@ class Preflight:
     @property
     def train_rows(self) -> int:
         """Rows that would be trained on."""
-        return training_rows(self.config, self.facts)
+        return self.facts.train_rows
 
     @property
     def total_steps(self) -> int:
@@ -73,26 +72,41 @@ class Studio:
     """The service layer. Every verb takes the owner that the caller was identified as, and checks it."""
 
     def __init__(
-        self, settings: Settings, database: Database, scheduler: Scheduler, workbench: Workbench, catalog: Catalog
+        self,
+        settings: Settings,
+        database: Database,
+        scheduler: Scheduler,
+        *,
+        registry: Registry,
+        workbench: Workbench,
+        catalog: Catalog,
+        keys: Keys,
     ) -> None:
         self.settings = settings
         self.database = database
         self.scheduler = scheduler
+        self.registry = registry
         self.workbench = workbench
         self.catalog = catalog
+        self.keys = keys
 
     # Runs
 
-    def preflight(self, data: Mapping[str, Any]) -> Preflight:
+    def preflight(self, data: Mapping[str, Any], *, owner: str) -> Preflight:
         """Check a configuration as it would be checked on submission. Raises InvalidConfig."""
-        config = parse_job_config(data)
-        self._contain_paths(config)
-        facts = gather_facts(config, output_dir=self.settings.runs, cached_models=cached_models())
+        config = self._resolve(parse_job_config(data), owner=owner)
+        self._contain_model(config)
+        facts = gather_facts(
+            config,
+            data=self._look_at_data(config, owner=owner),
+            output_dir=self.settings.runs,
+            cached_models=cached_models(),
+        )
         return Preflight(config, facts, run_checks(config, facts))
 
     def submit(self, data: Mapping[str, Any], *, owner: str) -> Job:
         """Queue a run. Raises InvalidConfig, or PreflightFailed with the errors that forbid it."""
-        checked = self.preflight(data)
+        checked = self.preflight(data, owner=owner)
         if checked.errors:
             raise PreflightFailed(checked.errors)
         with self.database.write() as session:
@@ -162,16 +176,13 @@ class Studio:
             raise jobs.NotFound(f"There is no result with the id {identifier!r}.")
         return self.job(artifact.job, owner=owner), artifact
 
-    # Data sets and drafts
+    # Models
 
-    def datasets(self, *, owner: str) -> Sequence[Dataset]:
-        """Data sets that `owner` may use, the demo's among them."""
-        with self.database.read() as session:
-            return drafts.list_datasets(session, owner=owner, shared_owner=datasets.SHARED_OWNER)
+    def model_traits(self, reference: str) -> ModelTraits:
+        """What decides whether a data set suits a model."""
+        return model_traits(reference, self.catalog)
 
-    def import_dataset(self, source: Path, *, name: str, owner: str) -> Dataset:
-        """Take a file in. Raises DataProblem, StorageFailed."""
-        return datasets.import_file(self.database, self.settings, source, name=name, owner=owner)
+    # Drafts
 
     def draft(self, draft_id: str, *, owner: str) -> Draft | None:
         """A half-filled wizard of `owner`."""
@@ -218,10 +229,10 @@ class Studio:
         """
         if job.state != JobState.COMPLETED:
             raise AnswerFailed(f"{job.name} is {job.state}. Only a completed run has a model to ask.")
-        folder = self.run_dir(job).artifact("model" if job.config.tuning.kind == "full" else "adapter")
+        folder = self.run_dir(job).artifact("model" if job.training.tuning.kind == "full" else "adapter")
         try:
             prompt = Prompt(
-                base_model=job.config.model.base_model,
+                base_model=job.training.model.base_model,
                 adapter=str(folder),
                 side=side,  # type: ignore[arg-type] - checked by the model
                 messages=messages,
@@ -233,18 +244,38 @@ class Studio:
             raise InvalidConfig(problems) from error
         yield from self.workbench.answer(prompt)
 
-    def _contain_paths(self, config: JobConfig) -> None:
+    def _resolve(self, config: FineTuneJobConfig, *, owner: str) -> FineTuneJobConfig:
+        """The configuration with registry ids of data sets replaced by their folders."""
+        named = {"path": config.dataset.path, "eval_path": config.dataset.eval_path}
+        found = {field: self._folder_of(value, owner=owner) for field, value in named.items() if value is not None}
+        changed = {field: folder for field, folder in found.items() if folder is not None}
+        if not changed:
+            return config
+        return config.model_copy(update={"dataset": config.dataset.model_copy(update=changed)})
+
+    def _folder_of(self, value: str, *, owner: str) -> str | None:
+        try:
+            return self.registry.dataset(value, owner=owner).path
+        except jobs.NotFound:
+            return None
+
+    def _look_at_data(self, config: FineTuneJobConfig, *, owner: str) -> Inspection | DataProblem | None:
+        """What the data set holds, or what is wrong with it; None where it would have to be fetched first."""
+        sources = [source for source in (config.dataset.path, config.dataset.eval_path) if source is not None]
+        if any(kind_of_source(source) != "file" for source in sources):
+            return None
+        try:
+            return self.registry.inspect(config.dataset, owner=owner, seed=config.training.seed)
+        except DataProblem as problem:
+            return problem
+        except RequestFailed as failure:
+            return DataProblem(str(failure))
+
+    def _contain_model(self, config: FineTuneJobConfig) -> None:
         """Where strangers can reach the studio, a run may read only the studio's own files."""
-        if self.settings.is_local:
-            return
+        model = config.model.base_model
         allowed = (self.settings.home, self.settings.assets)
-        named = {"dataset.path": config.dataset.path, "dataset.eval_path": config.dataset.eval_path}
-        if Path(config.model.base_model).exists():
-            named["model.base_model"] = config.model.base_model
-        problems = [
-            Problem(field, f"{value} is outside the studio's folders. Upload the file instead.")
-            for field, value in named.items()
-            if value is not None and not any(Path(value).resolve().is_relative_to(folder) for folder in allowed)
-        ]
-        if problems:
-            raise InvalidConfig(problems)
+        if self.settings.is_local or not Path(model).exists():
+            return
+        if not any(Path(model).resolve().is_relative_to(folder) for folder in allowed):
+            raise InvalidConfig([Problem("model.base_model", f"{model} is outside the studio's folders.")])

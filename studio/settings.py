@@ -56,6 +56,11 @@ class Settings:
         return self.home / "datasets"
 
     @property
+    def imports(self) -> Path:
+        """Files that were named by their path, as the studio read them; may be deleted at any time."""
+        return self.home / "imports"
+
+    @property
     def temporary(self) -> Path:
         """Private temporary files of the web process."""
         return self.home / "tmp"

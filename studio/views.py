@@ -27,10 +27,10 @@ def job_view(job: Job, catalog: Catalog) -> dict[str, Any]:
         "facts": job.facts,
         "stopped_early": job.stopped_early,
         "error": None if job.error_message is None else {"code": job.error_code, "message": job.error_message},
-        "base_model": job.config.model.base_model,
-        "base_model_name": catalog.display_name(job.config.model.base_model),
-        "dataset": job.config.dataset.path,
-        "tuning": job.config.tuning.kind,
+        "base_model": job.training.model.base_model,
+        "base_model_name": catalog.display_name(job.training.model.base_model),
+        "dataset": job.training.dataset.path,
+        "tuning": job.training.tuning.kind,
         "gpu": job.gpu,
         "attempt": job.attempt,
         "eta_seconds": eta_seconds(job),
@@ -87,15 +87,70 @@ def activity_view(entry: Activity) -> dict[str, Any]:
 
 
 def dataset_view(dataset: Dataset) -> dict[str, Any]:
-    """A data set of the registry."""
+    """A data set of the registry. No key is called `path`: the Gradio client takes that for a file."""
     return {
         "id": dataset.id,
+        "project_id": None,
         "name": dataset.name,
+        "version": str(dataset.version),
+        "description": dataset.description,
+        "modality": dataset.modality,
         "format": dataset.format,
-        "num_samples": dataset.num_samples,
+        "shape": dataset.shape,
+        "confidence": dataset.confidence,
+        "recognition": dataset.recognition,
+        "columns": dataset.columns,
         "size_bytes": dataset.size_bytes,
+        "num_samples": dataset.num_samples,
+        "usable_samples": dataset.usable_samples,
+        "unreadable_samples": dataset.unreadable_samples,
+        "manifest_path": f"{dataset.path}/dataset.json",
+        "storage_path": dataset.path,
         "checksum": dataset.checksum,
+        "integrity_checked": dataset.integrity_checked,
+        "integrity_passed": dataset.integrity_passed,
+        "integrity_report": dataset.integrity_report,
+        "statistics": {
+            "splits": list(dataset.splits),
+            "num_splits": len(dataset.splits),
+            "rows_per_split": dataset.splits,
+            **dataset.integrity_report.get("statistics", {}),
+        },
+        "tags": dataset.tags,
+        "metadata": {"source": dataset.source, **dataset.details},
         "created_at": iso(dataset.created_at),
+        "updated_at": iso(dataset.updated_at),
+    }
+
+
+def transfer_view(job: Job) -> dict[str, Any]:
+    """An import: how far it is, at what rate, and what became of it."""
+    moved = job.facts.get("transfer", {})
+    done, total = moved.get("bytes_done", 0), moved.get("bytes_total")
+    elapsed = None if not moved or job.started_at is None else moved["time"] - job.started_at.timestamp()
+    rate = done / elapsed if elapsed else None
+    left = (total - done) / rate if rate and total and job.state == JobState.RUNNING else None
+    return {
+        "id": job.id,
+        "job_id": job.job_id,
+        "name": job.name,
+        "source": job.config.file_name or job.config.source,
+        "state": str(job.state),
+        "stage": job.stage,
+        "message": job.message,
+        "progress": round(job.progress, 4),
+        "bytes_done": done,
+        "bytes_total": total,
+        "rows": job.facts.get("rows", moved.get("rows", 0)),
+        "bytes_per_second": rate,
+        "eta_seconds": left,
+        "dataset_id": job.facts.get("dataset_id"),
+        "dataset_version": job.facts.get("dataset_version"),
+        "error": None if job.error_message is None else {"code": job.error_code, "message": job.error_message},
+        "revision": job.revision,
+        "created_at": iso(job.created_at),
+        "started_at": iso(job.started_at),
+        "finished_at": iso(job.finished_at),
     }
 
 

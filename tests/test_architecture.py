@@ -16,11 +16,13 @@ LIGHT_PIPELINE = [
     *(f"pipeline/{name}.py" for name in ("__init__", "config", "errors", "events", "validation", "run_dir")),
     *(
         f"pipeline/{name}.py"
-        for name in ("job_tracker", "data_files", "data_formats", "config_fields", "config_flags", "config_reference")
+        for name in ("job_tracker", "line_server", "config_fields", "config_flags", "config_reference")
     ),
+    *(f"pipeline/data/{name}.py" for name in ("example", "mapping", "row_store", "inspection", "partition")),
+    *(f"pipeline/data/{name}.py" for name in ("splits", "sources/__init__", "fetch/__init__", "integrity/report")),
     *(str(path.relative_to(PROJECT)) for path in sorted((PROJECT / "pipeline" / "checks").glob("*.py"))),
 ]
-LIGHT_LIBRARIES = {"pydantic", "pydantic_core", "annotated_types", "yaml", "pipeline"}
+LIGHT_LIBRARIES = {"orjson", "pydantic", "pydantic_core", "annotated_types", "yaml", "pipeline"}
 
 
 def imports(path: Path) -> Iterator[str]:

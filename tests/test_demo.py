@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 from assets.demo.build import SEED, collect_texts
 from assets.demo.task import make_splits, save_rows
 from assets.demo.tokenizer import save_tokenizer, train_tokenizer
-from pipeline.data_formats import Message
+from pipeline.data.example import Message
 from pipeline.generate import Decoding, load_for_generation
 from pipeline.run_dir import RunDir
 from studio.catalog import Catalog

@@ -6,18 +6,19 @@ that it stays silent.
 
 from collections.abc import Callable
 
-from pipeline.checks.data import check_dataset_rows, check_evaluation_split
+from pipeline.checks.data import check_dataset_format, check_dataset_rows, check_evaluation_split
 from pipeline.checks.facts import Facts
 from pipeline.checks.finding import Finding
 from pipeline.checks.model import check_base_model, check_precision
 from pipeline.checks.resources import check_disk_space
 from pipeline.checks.schedule import check_intervals, check_total_steps
-from pipeline.config import JobConfig
+from pipeline.config import FineTuneJobConfig
 
-CHECKS: tuple[Callable[[JobConfig, Facts], list[Finding]], ...] = (
+CHECKS: tuple[Callable[[FineTuneJobConfig, Facts], list[Finding]], ...] = (
     check_base_model,
     check_precision,
     check_dataset_rows,
+    check_dataset_format,
     check_evaluation_split,
     check_total_steps,
     check_intervals,
@@ -25,7 +26,7 @@ CHECKS: tuple[Callable[[JobConfig, Facts], list[Finding]], ...] = (
 )
 
 
-def run_checks(config: JobConfig, facts: Facts) -> list[Finding]:
+def run_checks(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:
     """All findings about `config`, errors first."""
     order = {"error": 0, "warning": 1, "info": 2}
     findings = [finding for check in CHECKS for finding in check(config, facts)]

@@ -1,34 +1,60 @@
 """Checks of the data set."""
 
-from pipeline.checks.facts import Facts, evaluation_rows
+from pipeline.checks.facts import Facts
 from pipeline.checks.finding import Finding, Fix
-from pipeline.config import JobConfig
+from pipeline.config import FineTuneJobConfig
+from pipeline.data.example import TRAINABLE_FORMATS
 from pipeline.errors import DataProblem
 
 _ROWS_SHOWN = 5
+_SURE = 0.8
 
 
-def check_dataset_rows(config: JobConfig, facts: Facts) -> list[Finding]:
-    """The file can be read; rows that cannot be used are named by number."""
-    findings = []
-    for field, data in (("dataset.path", facts.data), ("dataset.eval_path", facts.eval_data)):
-        if isinstance(data, DataProblem):
-            findings.append(Finding(code="data_unusable", severity="error", field=field, message=str(data)))
-        elif data is not None and data.dropped:
-            shown = "; ".join(f"row {item.row}: {item.reason}" for item in data.dropped[:_ROWS_SHOWN])
-            more = f"; and {len(data.dropped) - _ROWS_SHOWN} more" if len(data.dropped) > _ROWS_SHOWN else ""
-            total = len(data.dropped) + len(data.examples)
-            message = f"{len(data.dropped)} of {total} rows cannot be used and are left out ({shown}{more})."
-            findings.append(Finding(code="rows_left_out", severity="warning", field=field, message=message))
-    return findings
+def check_dataset_rows(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:
+    """The data set can be read; rows that cannot be used are named by number."""
+    data = facts.data
+    if isinstance(data, DataProblem):
+        field = data.field or "dataset.path"
+        return [Finding(code="data_unusable", severity="error", field=field, message=str(data))]
+    if data is None:
+        message = (
+            f"The rows of {config.dataset.path} are fetched when the run starts and were never looked at. "
+            "Import the data set first to see and check them."
+        )
+        return [Finding(code="data_not_seen", severity="warning", field="dataset.path", message=message)]
+    if data.dropped_rows == 0:
+        return []
+    shown = "; ".join(f"row {item.row}: {item.reason}" for item in data.dropped[:_ROWS_SHOWN])
+    more = f"; and {data.dropped_rows - _ROWS_SHOWN:,} more" if data.dropped_rows > _ROWS_SHOWN else ""
+    message = f"{data.dropped_rows:,} of {data.rows:,} rows cannot be used and are left out ({shown}{more})."
+    return [Finding(code="rows_left_out", severity="warning", field="dataset.path", message=message)]
 
 
-def check_evaluation_split(config: JobConfig, facts: Facts) -> list[Finding]:
+def check_dataset_format(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:
+    """The rows are of a format that the method learns from, and were recognised for sure."""
+    data = facts.data
+    if data is None or isinstance(data, DataProblem):
+        return []
+    if data.format not in TRAINABLE_FORMATS:
+        message = (
+            f"The rows are of the format {data.format}, which supervised fine-tuning does not learn from. "
+            "Name the columns with the question and the answer."
+        )
+        return [Finding(code="format_not_trainable", severity="error", field="dataset.mapping", message=message)]
+    if data.modality != "text":
+        message = "The rows have images, and the text models trained here do not read them. Choose a text data set."
+        return [Finding(code="images_not_read", severity="error", field="dataset.path", message=message)]
+    if data.confidence < _SURE:
+        message = f"The columns were recognised only with {data.confidence:.0%} confidence: {' '.join(data.reasons)}"
+        return [Finding(code="format_unsure", severity="warning", field="dataset.mapping", message=message)]
+    return []
+
+
+def check_evaluation_split(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:
     """Evaluation that is asked for has rows, and training keeps some."""
     if facts.train_rows == 0:
         return []
-    held_out = evaluation_rows(config, facts)
-    if config.training.eval_strategy != "no" and held_out == 0:
+    if config.training.eval_strategy != "no" and facts.eval_rows == 0:
         message = "No rows are held out, so nothing shows whether the model learns more than its rows. Hold out 5 %."
         fix = Fix(label="Hold out 5 %", patch={"dataset.eval_share": 0.05})
         return [

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from pipeline.checks.facts import Facts
 from pipeline.checks.finding import Finding, Fix
-from pipeline.config import JobConfig
-from pipeline.errors import DataProblem
+from pipeline.config import FineTuneJobConfig
+from pipeline.data.inspection import Inspection
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
 
 
-def check_base_model(config: JobConfig, facts: Facts) -> list[Finding]:
+def check_base_model(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:
     """The folder holds a model with weights and a chat template; a Hub id looks like one."""
     name, field = config.model.base_model, "model.base_model"
     if facts.model is None:
@@ -37,7 +37,7 @@ def check_base_model(config: JobConfig, facts: Facts) -> list[Finding]:
                 "model_without_weights", field, f"{name} has no .safetensors files. Choose a folder with the weights."
             )
         ]
-    conversation = not isinstance(facts.data, DataProblem) and facts.data.format != "text"
+    conversation = isinstance(facts.data, Inspection) and facts.data.format != "text"
     if conversation and not facts.model.has_chat_template:
         return [
             _error(
@@ -50,7 +50,7 @@ def check_base_model(config: JobConfig, facts: Facts) -> list[Finding]:
     return []
 
 
-def check_precision(config: JobConfig, facts: Facts) -> list[Finding]:
+def check_precision(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:
     """Gemma's activations exceed what fp16 can hold (65 504)."""
     model_type = "" if facts.model is None else str(facts.model.config["model_type"])
     is_gemma = "gemma" in model_type or "gemma" in config.model.base_model.lower()

@@ -2,7 +2,7 @@
 
 from pipeline.checks.facts import Facts
 from pipeline.checks.finding import Finding
-from pipeline.config import JobConfig
+from pipeline.config import FineTuneJobConfig
 
 # Events, log and manifest of a long run.
 _BOOKKEEPING_BYTES = 64 << 20
@@ -10,7 +10,7 @@ _BOOKKEEPING_BYTES = 64 << 20
 _FULL_CHECKPOINT_FACTOR = 5
 
 
-def check_disk_space(config: JobConfig, facts: Facts) -> list[Finding]:
+def check_disk_space(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:
     """The volume of the run folder holds the checkpoints that are kept and the exports."""
     weights = 0 if facts.model is None else facts.model.weights_bytes
     needed = _BOOKKEEPING_BYTES + (weights if config.export.merged else 0)

@@ -3,12 +3,12 @@
 import math
 from typing import Any
 
-from pipeline.checks.facts import Facts, training_rows
+from pipeline.checks.facts import Facts
 from pipeline.checks.finding import Finding, Fix
-from pipeline.config import JobConfig
+from pipeline.config import FineTuneJobConfig
 
 
-def total_steps(config: JobConfig, rows: int) -> int:
+def total_steps(config: FineTuneJobConfig, rows: int) -> int:
     """Optimiser steps on one device: whole epochs round the last, smaller step up, as transformers' Trainer does."""
     training = config.training
     batches = math.ceil(rows / training.per_device_batch_size)
@@ -17,9 +17,9 @@ def total_steps(config: JobConfig, rows: int) -> int:
     return steps if training.max_steps is None else min(steps, training.max_steps)
 
 
-def check_total_steps(config: JobConfig, facts: Facts) -> list[Finding]:
+def check_total_steps(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:
     """There are rows for at least one full step, and every row is seen."""
-    rows = training_rows(config, facts)
+    rows = facts.train_rows
     if facts.train_rows == 0:
         return []
     findings = []
@@ -40,11 +40,11 @@ def check_total_steps(config: JobConfig, facts: Facts) -> list[Finding]:
     return findings
 
 
-def check_intervals(config: JobConfig, facts: Facts) -> list[Finding]:
+def check_intervals(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:
     """Checkpoints and evaluations by step happen before the run ends."""
     if facts.train_rows == 0:
         return []
-    steps = total_steps(config, training_rows(config, facts))
+    steps = total_steps(config, facts.train_rows)
     findings = []
     training = config.training
     if training.save_strategy == "steps" and training.save_steps > steps:

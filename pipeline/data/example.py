@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 Row = dict[str, Any]
 Format = Literal["messages", "prompt_completion", "text", "preference", "unpaired_preference", "prompt_only"]
+# What supervised fine-tuning learns from; data sets of the other formats are imported, shown and checked all the same.
+TRAINABLE_FORMATS: tuple[Format, ...] = ("messages", "prompt_completion", "text")
 ROLES = ("system", "user", "assistant", "tool")
 
 
@@ -12,8 +14,9 @@ ROLES = ("system", "user", "assistant", "tool")
 class Message:
     """One turn of a conversation.
 
-    `images` are references as the row store keeps them: paths relative to the data set's folder. `tool_calls` are
-    the calls an assistant makes, in OpenAI's shape; `name` is the tool that a tool turn answers for.
+    `images` are references as the row store keeps them: paths relative to the data set's folder, or the address or
+    base64 text that the row holds. `image_positions` says where each of them stands: an index into `content`.
+    `tool_calls` are the calls an assistant makes, in OpenAI's shape; `name` is the tool that a tool turn answers for.
     """
 
     role: str
@@ -21,6 +24,7 @@ class Message:
     images: tuple[str, ...] = ()
     tool_calls: tuple[dict[str, Any], ...] = ()
     name: str | None = None
+    image_positions: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,21 @@ class TextPart(_Document):
 
 
 class ColumnPart(_Document):
-    """The value of one column."""
+    """The value of one column. `answers.text` is the field `text` of the objects in the column `answers`."""
 
     kind: Literal["column"] = "column"
     column: str = Field(min_length=1)
+    optional: bool = Field(
+        False, description="Where the cell is blank, leave it out, together with the text that joins it to the rest."
+    )
+    json_text: bool = Field(False, description="The cells are JSON written as text, as a CSV file holds it.")
 
 
 class TemplatePart(_Document):
-    """Text in which `{column}` stands for a column's value; braces around anything else stay as they are."""
+    """Text in which `{column}` stands for a column's value; braces around anything else stay as they are.
+
+    `{{column}}` writes `{column}`.
+    """
 
     kind: Literal["template"] = "template"
     template: str = Field(min_length=1)
@@ -44,7 +51,10 @@ Parts = tuple[Part, ...]
 
 
 class Conversation(_Document):
-    """A column that holds a list of turns, and what its keys and roles are called."""
+    """A column that holds a list of turns, and what its keys and roles are called.
+
+    A turn without `role_key` whose keys are names of roles is an exchange: one turn for each of them, in their order.
+    """
 
     column: str = Field(min_length=1)
     role_key: str = "role"
@@ -58,10 +68,10 @@ class Mapping(_Document):
     """Which columns carry what. Parts that stand side by side are put together in their order.
 
     messages              `conversation`
-    prompt_completion     `prompt`, `completion`
+    prompt_completion     `prompt`, `completion`; `conversation` where turns come before the prompt
     text                  `text`
     preference            `chosen`, `rejected`; without `prompt`, what both have in common is the prompt
-    unpaired_preference   `prompt`, `completion`, `label`
+    unpaired_preference   `prompt`, `completion`, `label`; or `label` and a `conversation` that ends with the completion
     prompt_only           `prompt`, or `conversation`; every other column is kept for rewards
 
     Where `prompt`, `completion`, `chosen` or `rejected` is one column that holds a list of turns, the turns are used.

@@ -91,6 +91,11 @@ class RowWriter:
     def __len__(self) -> int:
         return len(self._offsets)
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the rows written so far."""
+        return self._position
+
     def add(self, number: int, row: Row, *, split: str = "train") -> None:
         """Append one row. Raises TypeError or ValueError for a value that JSON cannot hold."""
         line = encode_row(row) + b"\n"

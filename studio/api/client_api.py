@@ -103,6 +103,49 @@ def register_endpoints(studio: Studio, authenticator: Authenticator) -> None:
         pieces = studio.answer(job, side=side, messages=[turn], max_new_tokens=max_new_tokens, temperature=temperature)
         return "".join(pieces)
 
+    @endpoint
+    def list_datasets(search: str, request: gr.Request) -> dict[str, Any]:
+        """The caller's data sets, the newest first.
+
+        Args:
+            search: Words in the name, the description or the source; empty for all.
+        """
+        found, total = studio.registry.datasets(owner=owner_of(authenticator, request), search=search)
+        return {"datasets": [views.dataset_view(dataset) for dataset in found], "total": total}
+
+    @endpoint
+    def import_dataset(source: dict[str, Any], request: gr.Request) -> dict[str, Any]:
+        """Queue the import of a data set.
+
+        Args:
+            source: `source` (a path, a Hub id or an address) and, if wanted, name, subset, splits, max_rows, tags.
+
+        Returns:
+            The transfer; its dataset_id is set when it is completed.
+        """
+        return views.transfer_view(studio.registry.import_source(source, owner=owner_of(authenticator, request)))
+
+    @endpoint
+    def preview_dataset(dataset_id: str, offset: int, limit: int, request: gr.Request) -> dict[str, Any]:
+        """Rows of a data set as stored, and the examples they become.
+
+        Args:
+            dataset_id: The data set's id.
+            offset: How many rows to pass over.
+            limit: How many rows to return, at most 200.
+        """
+        dataset = studio.registry.dataset(dataset_id, owner=owner_of(authenticator, request))
+        return studio.registry.databench.page(dataset.path, offset=max(0, offset), limit=min(max(1, limit), 200))
+
+    @endpoint
+    def transfer(transfer_id: str, request: gr.Request) -> dict[str, Any]:
+        """How far an import is.
+
+        Args:
+            transfer_id: The id that /import_dataset returned.
+        """
+        return views.transfer_view(studio.registry.transfer(transfer_id, owner=owner_of(authenticator, request)))
+
     def health() -> dict[str, Any]:
         """Whether the studio is up."""
         return HEALTH
@@ -112,4 +155,8 @@ def register_endpoints(studio: Studio, authenticator: Authenticator) -> None:
     gr.api(job_status, api_name="job_status")
     gr.api(cancel_job, api_name="cancel_job")
     gr.api(generate, api_name="generate", concurrency_limit=1)
+    gr.api(list_datasets, api_name="datasets")
+    gr.api(import_dataset, api_name="import_dataset")
+    gr.api(preview_dataset, api_name="preview_dataset")
+    gr.api(transfer, api_name="transfer")
     gr.api(health, api_name="health")

@@ -13,9 +13,10 @@ from starlette.responses import Response
 from db.jobs import NotFound
 from db.states import InvalidTransition
 from pipeline.errors import InvalidConfig, UserError
-from studio.service import Forbidden, PreflightFailed
+from studio.registry import Forbidden, InUse
+from studio.service import PreflightFailed
 
-_STATUS: dict[type[UserError], int] = {NotFound: 404, Forbidden: 403, InvalidTransition: 409}
+_STATUS: dict[type[UserError], int] = {NotFound: 404, Forbidden: 403, InvalidTransition: 409, InUse: 409}
 
 
 class SentenceRoute(APIRoute):

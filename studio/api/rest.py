@@ -9,7 +9,9 @@ from starlette.routing import BaseRoute
 from db import jobs as job_records
 from studio import views
 from studio.api.archive import zip_folder
+from studio.api.dataset_routes import add_dataset_routes
 from studio.api.errors import SentenceRoute
+from studio.api.secret_routes import add_secret_routes
 from studio.auth import Authenticator
 from studio.service import Studio
 
@@ -34,11 +36,8 @@ def build_routes(studio: Studio, authenticator: Authenticator) -> list[BaseRoute
     _add_job_routes(router, studio, owner_of)
     _add_activity_routes(router, studio, owner_of)
 
-    @router.get("/datasets")
-    def list_datasets(owner: str = owner_of) -> dict[str, Any]:
-        found = [views.dataset_view(dataset) for dataset in studio.datasets(owner=owner)]
-        return {"datasets": found, "total": len(found), "limit": len(found), "offset": 0}
-
+    add_dataset_routes(router, studio, owner_of)
+    add_secret_routes(router, studio.keys, owner_of)
     return [*open_door.routes, *router.routes]
 
 

@@ -5,7 +5,9 @@ import gradio as gr
 from studio.api.client_api import register_endpoints
 from studio.auth import Authenticator
 from studio.service import Studio
+from studio.ui.data_page import build_data_page
 from studio.ui.playground import build_playground
+from studio.ui.settings_page import build_settings_page
 from studio.ui.shell import live_view, top_bar
 from studio.ui.wizard import build_wizard
 
@@ -36,4 +38,10 @@ def build_ui(studio: Studio, authenticator: Authenticator) -> gr.Blocks:
     with demo.route("Activity", "/activity", show_in_navbar=False):
         top_bar("/activity")
         live_view("activity")
+    with demo.route("Data", "/data", show_in_navbar=False):
+        top_bar("/data")
+        build_data_page(demo, studio, authenticator)
+    with demo.route("Settings", "/settings", show_in_navbar=False):
+        top_bar("/settings")
+        build_settings_page(demo, studio.keys, authenticator)
     return demo

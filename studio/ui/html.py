@@ -4,19 +4,14 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from pipeline.checks.finding import Finding
-from pipeline.data_formats import Example, ExampleSet
 from pipeline.errors import Problem
-
-_SAMPLES_SHOWN = 2
-_SAMPLE_CHARACTERS = 700
-_DROPPED_SHOWN = 8
 
 
 def callout(kind: str, title: str, text: str) -> str:
     """A box that says something: `kind` is error, warning, info or ok."""
     role = "alert" if kind == "error" else "status"
     head = f'<div class="lap-callout__head">{escape(title)}</div>'
-    return f'<div class="lap-{kind}" role="{role}">{head}<p>{_lines(text)}</p></div>'
+    return f'<div class="lap-{kind}" role="{role}">{head}<p>{lines(text)}</p></div>'
 
 
 def problem_list(problems: Iterable[Problem]) -> str:
@@ -49,42 +44,11 @@ def key_values(pairs: Iterable[tuple[str, str]]) -> str:
     return f'<dl class="lap-kv">{rows}</dl>'
 
 
-def dataset_preview(found: ExampleSet) -> str:
-    """Format, counts, the rows left out, and the first conversations."""
-    layout = found.layout
-    shape = {
-        "messages": "Conversations (messages)",
-        "prompt_completion": f"Question and answer ({layout.prompt_column} → {layout.completion_column})",
-        "text": "Plain text",
-    }[layout.format]
-    facts = key_values(
-        [("Recognised as", shape), ("Usable rows", f"{len(found.examples):,}"), ("Left out", _dropped(found))]
-    )
-    samples = "".join(_sample(example) for example in found.examples[:_SAMPLES_SHOWN])
-    listed = "".join(f"<li>Row {item.row}: {escape(item.reason)}</li>" for item in found.dropped[:_DROPPED_SHOWN])
-    dropped = f'<ul class="lap-meta">{listed}</ul>' if listed else ""
-    return f'<div class="lap-card">{facts}{dropped}{samples}</div>'
-
-
 def field_label(path: str) -> str:
     """The name of a field for people."""
     return path.rsplit(".", 1)[-1].replace("_", " ").capitalize() if path else "This configuration"
 
 
-def _dropped(found: ExampleSet) -> str:
-    return f"{len(found.dropped):,} rows" if found.dropped else "none"
-
-
-def _sample(example: Example) -> str:
-    turns = [("text", example.text or "")] if example.messages is None else []
-    turns += [(message.role, message.content) for message in example.messages or ()]
-    rows = "".join(f"<div><dt>{escape(role)}</dt><dd>{_lines(_cut(content))}</dd></div>" for role, content in turns)
-    return f'<p class="lap-meta">Row {example.row}</p><dl class="lap-kv">{rows}</dl>'
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _SAMPLE_CHARACTERS else f"{text[:_SAMPLE_CHARACTERS]}…"
-
-
-def _lines(text: str) -> str:
+def lines(text: str) -> str:
+    """Escaped text that keeps its line breaks."""
     return escape(text).replace("\n", "<br>")

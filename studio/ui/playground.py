@@ -1,14 +1,12 @@
 """The playground: the same prompt answered by the base model and by the tuned one, side by side."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from db.models import Job
 from db.states import JobState
-from pipeline.data_formats import read_examples
 from pipeline.errors import UserError
 from studio.auth import Authenticator
 from studio.service import Studio
@@ -51,7 +49,7 @@ def build_playground(demo: gr.Blocks, studio: Studio, authenticator: Authenticat
     def open_page(request: gr.Request) -> dict[Any, Any]:
         done = [job for job in studio.jobs(owner=caller.owner(request))[0] if job.state == JobState.COMPLETED]
         choices = [
-            (f"{job.name} · {studio.catalog.display_name(job.config.model.base_model)}", job.job_id) for job in done
+            (f"{job.name} · {studio.catalog.display_name(job.training.model.base_model)}", job.job_id) for job in done
         ]
         if not choices:
             text = "The playground needs a completed run. Start the demo from Home; it takes about a minute."
@@ -66,7 +64,7 @@ def build_playground(demo: gr.Blocks, studio: Studio, authenticator: Authenticat
         return {notice: missing, run: gr.update(choices=choices, value=chosen), **offer(chosen, caller.owner(request))}
 
     def offer(job_id: str, owner: str) -> dict[Any, Any]:
-        pairs = held_out_pairs(studio.job(job_id, owner=owner))
+        pairs = held_out_pairs(studio, studio.job(job_id, owner=owner))
         choices = [(_short(question), index) for index, (question, _) in enumerate(pairs)]
         first = pairs[0] if pairs else ("", "")
         return {
@@ -79,7 +77,7 @@ def build_playground(demo: gr.Blocks, studio: Studio, authenticator: Authenticat
         return offer(job_id, caller.owner(request)) | {base: "", tuned: ""}
 
     def choose_prompt(job_id: str, index: int | None, request: gr.Request) -> tuple[Any, Any, str, str]:
-        pairs = held_out_pairs(studio.job(job_id, owner=caller.owner(request)))
+        pairs = held_out_pairs(studio, studio.job(job_id, owner=caller.owner(request)))
         question, answer = pairs[index] if index is not None else ("", "")
         return question, gr.update(value=answer, visible=bool(answer)), "", ""
 
@@ -124,16 +122,9 @@ def build_playground(demo: gr.Blocks, studio: Studio, authenticator: Authenticat
     )
 
 
-def held_out_pairs(job: Job) -> list[tuple[str, str]]:
-    """Single-turn questions and answers of the run's evaluation file; empty where there is none."""
-    config = job.config.dataset
-    if config.eval_path is None or not Path(config.eval_path).is_file():
-        return []
-    pairs = []
-    for example in read_examples(Path(config.eval_path), config).examples[:_PROMPTS_OFFERED]:
-        if example.messages is not None and [turn.role for turn in example.messages] == ["user", "assistant"]:
-            pairs.append((example.messages[0].content, example.messages[1].content))
-    return pairs
+def held_out_pairs(studio: Studio, job: Job) -> list[tuple[str, str]]:
+    """Questions and answers that the run held out; empty where there are none."""
+    return studio.run_dir(job).read_held_out()[:_PROMPTS_OFFERED]
 
 
 def _short(text: str) -> str:

@@ -28,9 +28,9 @@ class PreflightStep:
         """All components that `show` updates."""
         return [self.findings, *self.fix_buttons, self.start]
 
-    def show(self, studio: Studio, document: Mapping[str, Any]) -> dict[Component, Any]:
+    def show(self, studio: Studio, document: Mapping[str, Any], *, owner: str) -> dict[Component, Any]:
         """Findings, the buttons that mend them, and whether the run may start."""
-        findings = check(studio, document)
+        findings = check(studio, document, owner=owner)
         fixes = _fixes_of(findings)
         shown: dict[Component, Any] = {self.findings: finding_list(findings)}
         for index, button in enumerate(self.fix_buttons):
@@ -39,9 +39,9 @@ class PreflightStep:
         allowed = not any(finding.severity == "error" for finding in findings)
         return shown | {self.start: gr.update(interactive=allowed)}
 
-    def fixes(self, studio: Studio, document: Mapping[str, Any]) -> list[Fix]:
+    def fixes(self, studio: Studio, document: Mapping[str, Any], *, owner: str) -> list[Fix]:
         """The fixes in the order of the buttons."""
-        return _fixes_of(check(studio, document))
+        return _fixes_of(check(studio, document, owner=owner))
 
 
 def build_preflight_step() -> tuple[PreflightStep, gr.Button]:
@@ -55,10 +55,10 @@ def build_preflight_step() -> tuple[PreflightStep, gr.Button]:
     return PreflightStep(findings, buttons, start), back
 
 
-def check(studio: Studio, document: Mapping[str, Any]) -> list[Finding]:
+def check(studio: Studio, document: Mapping[str, Any], *, owner: str) -> list[Finding]:
     """All findings about a document; problems of its fields are findings too."""
     try:
-        return studio.preflight(document).findings
+        return studio.preflight(document, owner=owner).findings
     except InvalidConfig as error:
         return [
             Finding(code=error.code, severity="error", field=problem.field, message=problem.message)

@@ -5,16 +5,15 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from pipeline.checks.facts import evaluation_rows
 from pipeline.errors import InvalidConfig
 from studio.service import Preflight, Studio
 from studio.ui.html import key_values
 
 
-def summarise(studio: Studio, document: Mapping[str, Any]) -> str:
+def summarise(studio: Studio, document: Mapping[str, Any], *, owner: str) -> str:
     """What the run would be, as far as it is known."""
     try:
-        checked: Preflight | None = studio.preflight(document)
+        checked: Preflight | None = studio.preflight(document, owner=owner)
     except InvalidConfig:
         checked = None
     model = document["model"]["base_model"]
@@ -33,7 +32,7 @@ def summarise(studio: Studio, document: Mapping[str, Any]) -> str:
         pairs += [
             ("Rows a step", f"{config.training.rows_per_step:,}"),
             ("Learning rate", f"{config.training.learning_rate:g}"),
-            ("Held out", f"{evaluation_rows(config, checked.facts):,} rows"),
+            ("Held out", f"{checked.facts.eval_rows:,} rows"),
             ("Preflight", f"{_count(len(checked.errors), 'error')}, {_count(warnings, 'warning')}"),
         ]
     head = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in key)

@@ -9,8 +9,10 @@ PAGES = (
     ("Home", "/", "home"),
     ("New run", "/new", "plus"),
     ("Runs", "/runs", "list"),
+    ("Data", "/data", "table"),
     ("Playground", "/playground", "chat"),
     ("Activity", "/activity", "bell"),
+    ("Settings", "/settings", "gear"),
 )
 STATIC = "/static-lapidary"
 

@@ -5,13 +5,13 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from pipeline.config import DEFAULT_LEARNING_RATE, JobConfig
+from pipeline.config import DEFAULT_LEARNING_RATE, FineTuneJobConfig
 from pipeline.errors import InvalidConfig, Problem, UserError
 from pipeline.validation import parse_job_config
 from studio.auth import Authenticator
 from studio.forms import Form, flatten
 from studio.service import Studio
-from studio.ui.dataset_step import build_dataset_step, columns_of, dataset_choices, show_dataset
+from studio.ui.dataset_step import build_dataset_step, dataset_choices
 from studio.ui.export_step import build_export_step
 from studio.ui.handlers import QUIET, Caller
 from studio.ui.html import problem_list
@@ -31,7 +31,7 @@ _OPEN_RUN = "(id) => { if (id) window.location.assign('/run?job=' + encodeURICom
 
 def build_wizard(demo: gr.Blocks, studio: Studio, authenticator: Authenticator) -> None:
     """Render the page."""
-    form, caller = Form(JobConfig), Caller(authenticator)
+    form, caller = Form(FineTuneJobConfig), Caller(authenticator)
     # The browser holds only the draft's id; the secret is no protection and needs none.
     draft = gr.BrowserState("", storage_key="lapidary-draft", secret="lapidary")  # noqa: S106
     buttons: list[tuple[gr.Button | None, gr.Button | None]] = []
@@ -63,15 +63,16 @@ def build_wizard(demo: gr.Blocks, studio: Studio, authenticator: Authenticator) 
     step_shown = gr.Number(0, visible=False, precision=0)
     form.follow_variants()
     follow_model(form, studio, model_step)
+    dataset_step.show_tokens_on_demand(caller)
     fields = list(form.components.values())
     inputs = {draft, step_shown, *fields}
     report = [problems, rail, *preflight_step.outputs]
 
-    def describe(values: dict[str, Any], step: int) -> dict[Component, Any]:
+    def describe(values: dict[str, Any], step: int, owner: str) -> dict[Component, Any]:
         """Everything that is derived from the form: the rail, and on the last step the findings."""
         document = form.document(values)
-        shown: dict[Component, Any] = {rail: summarise(studio, document), problems: ""}
-        return shown | (preflight_step.show(studio, document) if step == PREFLIGHT else {})
+        shown: dict[Component, Any] = {rail: summarise(studio, document, owner=owner), problems: ""}
+        return shown | (preflight_step.show(studio, document, owner=owner) if step == PREFLIGHT else {})
 
     def keep(values: dict[Component, Any], owner: str, step: int) -> str:
         return studio.save_draft(values[draft] or "", owner=owner, step=step, values=form.read(values)).id
@@ -83,7 +84,7 @@ def build_wizard(demo: gr.Blocks, studio: Studio, authenticator: Authenticator) 
             if target > current and wrong:
                 return {problems: problem_list(wrong), draft: keep(values, owner, current)}
             moved = {walkthrough: gr.Walkthrough(selected=target), step_shown: target}
-            return moved | describe(form.read(values), target) | {draft: keep(values, owner, target)}
+            return moved | describe(form.read(values), target, owner) | {draft: keep(values, owner, target)}
 
         return move
 
@@ -97,7 +98,7 @@ def build_wizard(demo: gr.Blocks, studio: Studio, authenticator: Authenticator) 
         target = STEPS.index(str(event.value)) if event.value in STEPS else int(event.index)
         return (
             {step_shown: target}
-            | describe(form.read(values), target)
+            | describe(form.read(values), target, caller.owner(request))
             | {draft: keep(values, caller.owner(request), target)}
         )
 
@@ -118,11 +119,11 @@ def build_wizard(demo: gr.Blocks, studio: Studio, authenticator: Authenticator) 
 
     def apply_fix(index: int) -> Any:
         def mend(values: dict[Component, Any], request: gr.Request) -> dict[Component, Any]:
-            typed = form.read(values)
-            patch = preflight_step.fixes(studio, form.document(typed))[index].patch
+            typed, owner = form.read(values), caller.owner(request)
+            patch = preflight_step.fixes(studio, form.document(typed), owner=owner)[index].patch
             mended = {**typed, **patch}
-            saved = studio.save_draft(values[draft] or "", owner=caller.owner(request), step=PREFLIGHT, values=mended)
-            return form.updates(mended) | describe(mended, PREFLIGHT) | {draft: saved.id}
+            saved = studio.save_draft(values[draft] or "", owner=owner, step=PREFLIGHT, values=mended)
+            return form.updates(mended) | describe(mended, PREFLIGHT, owner) | {draft: saved.id}
 
         return mend
 
@@ -136,7 +137,7 @@ def build_wizard(demo: gr.Blocks, studio: Studio, authenticator: Authenticator) 
         except InvalidConfig as error:
             return {problems: problem_list(error.problems), started: ""}
         except UserError:
-            return describe(form.read(values), PREFLIGHT) | {started: ""}
+            return describe(form.read(values), PREFLIGHT, owner) | {started: ""}
         studio.forget_draft(values[draft] or "", owner=owner)
         return {started: job.job_id, draft: ""}
 
@@ -146,24 +147,18 @@ def build_wizard(demo: gr.Blocks, studio: Studio, authenticator: Authenticator) 
         """Fill the form: with a run to clone, the demo, or the draft."""
         owner = caller.owner(request)
         typed, step = _initial_values(studio, form, request, values[draft] or "", owner=owner)
-        columns = columns_of(typed["dataset.path"])
         choices = {
             form.components["dataset.path"]: gr.update(
                 choices=dataset_choices(studio, owner), value=typed["dataset.path"]
             ),
-            **{
-                form.components[f"dataset.{name}"]: gr.update(choices=columns, value=typed[f"dataset.{name}"])
-                for name in ("prompt_column", "completion_column")
-            },
             model_step.card: model_card(studio.catalog, typed["model.base_model"] or ""),
-            dataset_step.preview: show_dataset(
-                {name: typed[f"dataset.{name}"] for name in ("path", "format", "prompt_column", "completion_column")}
-            ),
+            **dataset_step.show(typed, owner),
+            **dataset_step.resume(owner),
         }
         moved = {walkthrough: gr.Walkthrough(selected=step, visible=True), step_shown: step}
-        return form.updates(typed) | choices | moved | describe(typed, step)
+        return form.updates(typed) | choices | moved | describe(typed, step, owner)
 
-    filled = [*fields, model_step.card, dataset_step.preview, walkthrough, step_shown, *report]
+    filled = [*fields, model_step.card, *dataset_step.outputs, walkthrough, step_shown, *report]
     demo.load(restore, {draft, step_shown}, filled, **QUIET)
 
 
@@ -190,14 +185,16 @@ def _initial_values(
     query = request.query_params
     if "clone" in query:
         job = studio.job(query["clone"], owner=owner)
-        return {**defaults, **flatten(job.config.model_dump(mode="json", exclude={"kind"}))}, 2
-    if "demo" not in query and (saved := studio.draft(draft_id, owner=owner)):
+        return {**defaults, **flatten(job.training.model_dump(mode="json", exclude={"kind"}), leaves=form.leaves)}, 2
+    if not {"demo", "data"} & set(query) and (saved := studio.draft(draft_id, owner=owner)):
         return {**defaults, **saved.values}, saved.step
     model = next(iter(studio.catalog.models))
     first = {**defaults, "model.base_model": model, **studio.catalog.recommended(model)}
+    if "data" in query:
+        chosen = studio.registry.dataset(query["data"], owner=owner)
+        return first | {"dataset.path": chosen.path}, 1
     if "demo" in query:
-        demo = next(data for data in studio.datasets(owner=owner) if data.eval_path is not None)
-        first |= {"dataset.path": demo.path, "dataset.eval_path": demo.eval_path, "name": "gem-orders"}
+        first |= {"dataset.path": studio.registry.demo_path(), "name": "gem-orders"}
         return first, PREFLIGHT
     return first, 0
 

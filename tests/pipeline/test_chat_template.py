@@ -5,7 +5,7 @@ from transformers import PreTrainedTokenizerBase
 from trl.chat_template_utils import gemma3_training_chat_template, gemma_chat_template, qwen3_chat_template
 
 from pipeline.chat_template import ChatTemplate, UnusableConversation, mask_tokens
-from pipeline.data_formats import Message
+from pipeline.data.example import Message
 from pipeline.errors import ModelUnavailable
 
 TWO_TURNS = (

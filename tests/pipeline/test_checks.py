@@ -9,16 +9,27 @@ from typing import Any
 import pytest
 
 from pipeline.checks import run_checks
-from pipeline.checks.facts import Facts, gather_facts, training_rows
+from pipeline.checks.facts import Facts, gather_facts
 from pipeline.checks.finding import Finding
 from pipeline.checks.schedule import total_steps
+from pipeline.config import FineTuneJobConfig
+from pipeline.data.inspection import inspect_data
+from pipeline.errors import DataProblem
 from pipeline.validation import parse_job_config
 from tests.documents import DEMO_MODEL, DEMO_TRAIN, demo_document
 
 
+def facts_of(config: FineTuneJobConfig, tmp_path: Path) -> Facts:
+    try:
+        data = inspect_data(config.dataset, imports=tmp_path / "imports")
+    except DataProblem as problem:
+        return gather_facts(config, data=problem, output_dir=tmp_path)
+    return gather_facts(config, data=data, output_dir=tmp_path)
+
+
 def findings_for(document: dict[str, Any], tmp_path: Path, **facts: Any) -> dict[str, Finding]:
     config = parse_job_config(document)
-    gathered: Facts = dataclasses.replace(gather_facts(config, output_dir=tmp_path), **facts)
+    gathered = dataclasses.replace(facts_of(config, tmp_path), **facts)
     return {finding.code: finding for finding in run_checks(config, gathered)}
 
 
@@ -115,4 +126,25 @@ def test_total_steps(rows: int, training: dict[str, Any], steps: int) -> None:
 def test_training_rows_are_those_that_are_not_held_out(tmp_path: Path) -> None:
     document = {**demo_document(), "dataset": {"path": str(DEMO_TRAIN), "eval_share": 0.25, "max_rows": 100}}
     config = parse_job_config(document)
-    assert training_rows(config, gather_facts(config, output_dir=tmp_path)) == 75
+    facts = facts_of(config, tmp_path)
+    assert (facts.train_rows, facts.eval_rows) == (75, 25)
+
+
+def test_rows_that_nobody_has_looked_at_are_announced(tmp_path: Path) -> None:
+    config = parse_job_config({**demo_document(), "dataset": {"path": "owner/rows-on-the-hub"}})
+    findings = run_checks(config, gather_facts(config, data=None, output_dir=tmp_path))
+    assert [finding.code for finding in findings] == ["data_not_seen"]
+
+
+@pytest.mark.parametrize(
+    ("code", "rows"),
+    [
+        ("format_not_trainable", [{"prompt": "Q", "chosen": "yes", "rejected": "no"}] * 20),
+        ("format_unsure", [{"frage": f"Wie {n}?", "antwort": f"So und so viel, {n} Mal am Tag."} for n in range(20)]),
+    ],
+)
+def test_shape_that_does_not_suit_is_told(tmp_path: Path, code: str, rows: list[dict[str, str]]) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    document = {**demo_document(), "dataset": {"path": str(path)}}
+    assert findings_for(document, tmp_path)[code].field == "dataset.mapping"

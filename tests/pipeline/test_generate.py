@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
-from pipeline.data_formats import Message
+from pipeline.data.example import Message
 from pipeline.errors import DataProblem, ModelUnavailable
 from pipeline.fine_tune_job import FineTuneJob
 from pipeline.generate import Decoding, TextGenerator, load_for_generation

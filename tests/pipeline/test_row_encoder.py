@@ -2,7 +2,7 @@
 
 from transformers import PreTrainedTokenizerBase
 
-from pipeline.data_formats import Example, Message
+from pipeline.data.example import Example, Message
 from pipeline.events import RowDropped
 from pipeline.row_encoder import IGNORED, RowEncoder, TokenizedRow
 

@@ -10,7 +10,8 @@ from gradio_client.exceptions import AppError
 from tests.documents import demo_document
 from tests.server import StudioProcess
 
-PUBLIC = {"/train", "/jobs", "/job_status", "/cancel_job", "/generate", "/health"}
+DATA_NAMES = {"/datasets", "/import_dataset", "/preview_dataset", "/transfer"}
+PUBLIC = {"/train", "/jobs", "/job_status", "/cancel_job", "/generate", "/health", *DATA_NAMES}
 
 
 @pytest.fixture(scope="module")

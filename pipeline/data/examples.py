@@ -1,0 +1,87 @@
+"""Turns the rows of a data set into examples, under the mapping that was chosen or recognised."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from pipeline.config import DatasetConfig
+from pipeline.data.build_example import build_example
+from pipeline.data.example import Example, Format, UnusableRow
+from pipeline.data.mapping import Mapping
+from pipeline.data.recognise import describe_columns
+from pipeline.data.row_store import NumberedRow, RowStore
+from pipeline.data.validate_mapping import validate_mapping
+from pipeline.errors import DataProblem
+from pipeline.events import RowDropped
+
+_DESCRIBED_ROWS = 50
+
+
+@dataclass(frozen=True)
+class ExampleSet:
+    """All usable rows of a data set with the split of each, and those left out with the reason."""
+
+    mapping: Mapping
+    examples: list[Example] = field(default_factory=list)
+    splits: list[str] = field(default_factory=list)
+    dropped: list[RowDropped] = field(default_factory=list)
+
+    @property
+    def format(self) -> Format:
+        """The kind of example that the rows became."""
+        return self.mapping.format
+
+
+def choose_mapping(store: RowStore, config: DatasetConfig) -> Mapping:
+    """The mapping that the user chose, else the recognised one.
+
+    Raises:
+        DataProblem: a named column does not exist, or nothing was recognised.
+    """
+    summary, chosen = store.summary, config.chosen_mapping
+    if chosen is not None:
+        problems = validate_mapping(chosen, summary.columns)
+        if problems:
+            raise DataProblem(" ".join(f"{summary.name}: {problem.message}" for problem in problems))
+        return chosen
+    if summary.recognition is None:
+        described = describe_columns([item.row for item in islice(store.rows(), _DESCRIBED_ROWS)])
+        raise DataProblem(f"The columns of {summary.name} were not recognised. {described} Say which column is what.")
+    return summary.recognition.mapping
+
+
+def examples_of(
+    rows: Iterator[NumberedRow], mapping: Mapping, *, split_column: str | None = None
+) -> Iterator[tuple[str, Example | RowDropped]]:
+    """Each row's split and its example, or the reason why it is none. `split_column` overrides the stored split."""
+    for item in rows:
+        split = item.split if split_column is None else str(item.row.get(split_column, ""))
+        try:
+            yield split, build_example(item.number, item.row, mapping)
+        except UnusableRow as error:
+            yield split, RowDropped(row=item.number, reason=str(error))
+
+
+def read_examples(store: RowStore, config: DatasetConfig) -> ExampleSet:
+    """Every usable row of the data set; rows that cannot be used are listed with their numbers.
+
+    Raises:
+        DataProblem: its shape is not recognised, a named column does not exist, or no row is usable.
+    """
+    column = config.split_column
+    if column is not None and column not in store.summary.columns:
+        known = ", ".join(store.summary.columns)
+        raise DataProblem(f"{store.summary.name} has no column {column!r} to split by. Its columns are: {known}.")
+    found = ExampleSet(choose_mapping(store, config))
+    found.dropped.extend(RowDropped(row=item.row, reason=item.reason) for item in store.unreadable())
+    for split, item in examples_of(store.rows(), found.mapping, split_column=column):
+        if isinstance(item, RowDropped):
+            found.dropped.append(item)
+        else:
+            found.examples.append(item)
+            found.splits.append(split)
+    found.dropped.sort(key=lambda dropped: dropped.row)
+    if not found.examples:
+        first = found.dropped[0]
+        raise DataProblem(f"No row of {store.summary.name} can be used. Row {first.row}: {first.reason}.")
+    return found
