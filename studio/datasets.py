@@ -31,7 +31,7 @@ def safe_name(name: str) -> str:
     return cleaned[-120:]
 
 
-def take_upload(settings: Settings, source: Path, *, owner: str) -> Path:
+def take_upload(settings: Settings, source: Path, *, name: str, owner: str) -> Path:
     """Move an uploaded file below the studio's folder, where the child that imports it may read it.
 
     Raises:
@@ -42,9 +42,11 @@ def take_upload(settings: Settings, source: Path, *, owner: str) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         shutil.move(source, target)
     except OSError as error:
-        target.unlink(missing_ok=True)
+        # What was copied before the disk was full; the folder itself may be what is missing.
+        if target.parent.is_dir():
+            target.unlink(missing_ok=True)
         raise StorageFailed(
-            f"{source.name} could not be stored: {error.strerror}. Free some space and upload it again."
+            f"{name} could not be stored: {error.strerror}. Free some space and upload it again."
         ) from error
     return target
 

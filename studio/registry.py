@@ -60,7 +60,7 @@ class Registry:
         """Take an uploaded file and queue its import. Raises DataProblem, StorageFailed, InvalidConfig."""
         file_name = safe_name(name)
         parsed = parse_import_config({"name": Path(file_name).stem, **options, "source": "upload"})
-        stored = take_upload(self.settings, file, owner=owner)
+        stored = take_upload(self.settings, file, name=file_name, owner=owner)
         taken = {"source": str(stored), "file_name": file_name, "delete_source": True}
         return self._queue(parsed.model_copy(update=taken), owner=owner)
 
