@@ -76,6 +76,8 @@ def check_integrity(store: RowStore, mapping: Mapping, *, flags: Path | None, pr
         details = flag_repeats(survey, near.groups(), flagged)
         if found.reasons:
             details["unusable_rows"] = _describe_reasons(found.reasons)
+        if near.left_out_pairs:
+            details["near_duplicate_rows"] = f"There may be more: {near.left_out_pairs:,} pairs were not compared."
         _flag_long(survey, flagged)
         progress(0.97, "Writing the report")
         languages = detect_languages(found.sample)

@@ -6,11 +6,10 @@ from functools import cache
 
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-from pipeline.data.integrity.report import Languages
+from pipeline.data.integrity.report import UNDETERMINED, Languages
 
 SAMPLED_ROWS = 500
 SAMPLED_CHARACTERS = 1000
-UNDETERMINED = "und"
 # The library's code for text of no language, such as code or numbers.
 _NO_LANGUAGE = "zxx"
 # Shorter texts are guesses.

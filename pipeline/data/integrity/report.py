@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipeline.data.integrity.catalogue import SEVERITIES, TOKEN_CODES, Severity
 from pipeline.data.integrity.lengths import LengthHistogram
 
+# Stands for the language of a text that is too short to tell, or is code or numbers.
+UNDETERMINED = "und"
+
 
 class _Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")

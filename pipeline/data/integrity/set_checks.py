@@ -5,7 +5,7 @@ from collections.abc import Mapping as Lookup
 
 from pipeline.data.integrity.catalogue import Severity
 from pipeline.data.integrity.flags import describe_count
-from pipeline.data.integrity.report import IntegrityFinding, Languages
+from pipeline.data.integrity.report import UNDETERMINED, IntegrityFinding, Languages
 
 FEW_ROWS = 50
 FEW_EVALUATION_ROWS = 8
@@ -14,7 +14,6 @@ SAME_ANSWER_SHARE = 0.9
 SAME_ANSWER_LEAST_ROWS = 8
 RARE_LABEL_SHARE = 0.1
 SECOND_LANGUAGE_SHARE = 0.05
-UNDETERMINED = "und"
 
 
 def check_size(usable: int, *, evaluation: Lookup[str, int]) -> list[IntegrityFinding]:
