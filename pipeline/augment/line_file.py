@@ -29,15 +29,16 @@ def read_lines(path: Path) -> Iterator[bytes]:
 
 
 def _drop_unfinished_line(file: BinaryIO) -> None:
-    end = file.seek(0, os.SEEK_END)
-    position = end
+    position = end = file.seek(0, os.SEEK_END)
+    block = 1
     while position > 0:
-        start = max(0, position - _BLOCK_BYTES)
+        start = max(0, position - block)
         file.seek(start)
         found = file.read(position - start).rfind(b"\n")
         if found >= 0:
             position = start + found + 1
             break
-        position = start
+        # Mostly the last byte is the line feed.
+        position, block = start, _BLOCK_BYTES
     if position < end:
         file.truncate(position)

@@ -73,9 +73,7 @@ class ReviewFolder:
 
     def rows(self, *, status: Status | None = None) -> list[GeneratedRow]:
         """The generated rows in their order, edited ones as they were edited; all of them or those of one status."""
-        decisions = self._last_decisions()
-        rows = [_decided(row, decisions.get(row.id)) for outcome in self.outcomes() for row in outcome.generated()]
-        return [row for row in rows if status is None or row.status == status]
+        return [row for row in self._decided_rows(self.outcomes()) if status is None or row.status == status]
 
     def accepted_rows(self, *, existing_keys: Mapping[str, str] = _NO_KEYS) -> Iterator[GeneratedRow | Refused]:
         """The rows to add, accepted and edited; a refusal instead of each that is an exact copy by now.
@@ -135,7 +133,7 @@ class ReviewFolder:
     def counts(self) -> ReviewCounts:
         """What was made, decided, refused and used so far."""
         outcomes = self.outcomes()
-        statuses = Counter(row.status for row in self.rows())
+        statuses = Counter(row.status for row in self._decided_rows(outcomes))
         return ReviewCounts(
             **{str(status): count for status, count in statuses.items()},
             refused=Counter(refusal.kind for outcome in outcomes for refusal in outcome.refused),
@@ -145,9 +143,11 @@ class ReviewFolder:
             requests_without_usage=sum(outcome.attempts > 0 and not outcome.usage_reported for outcome in outcomes),
         )
 
-    def _last_decisions(self) -> dict[str, Decision]:
-        decisions = map(Decision.model_validate_json, read_lines(self._decisions))
-        return {decision.row: decision for decision in decisions}
+    def _decided_rows(self, outcomes: Iterable[Outcome]) -> Iterator[GeneratedRow]:
+        lines = map(Decision.model_validate_json, read_lines(self._decisions))
+        decisions = {decision.row: decision for decision in lines}
+        for outcome in outcomes:
+            yield from (_decided(row, decisions.get(row.id)) for row in outcome.generated())
 
     def _write(self, decisions: Iterable[Decision]) -> None:
         append_lines(self._decisions, [decision.model_dump_json() for decision in decisions], is_durable=True)

@@ -30,11 +30,12 @@ _NEIGHBOURS = {
 def add_typos(config: TyposAugmentation, example: Example, random_numbers: random.Random) -> Example | Refused:
     """The example with slips in `rate` of the words of its questions, at least one; refused where no word is free."""
     fixed = repeated_words(example)
-    texts = [[stretch.text for stretch in stretches_of(text, fixed)] for text in user_texts(example)]
+    turns = [stretches_of(text, fixed) for text in user_texts(example)]
+    texts = [[stretch.text for stretch in stretches] for stretches in turns]
     free = [
         (turn, position)
-        for turn, text in enumerate(user_texts(example))
-        for position, stretch in enumerate(stretches_of(text, fixed))
+        for turn, stretches in enumerate(turns)
+        for position, stretch in enumerate(stretches)
         if stretch.is_free and _may_be_misspelt(stretch.text)
     ]
     if not free:
