@@ -42,13 +42,19 @@ class NotFound(UserError):
     code = "not_found"
 
 
-def create_job(session: Session, config: FineTuneJobConfig | ImportJobConfig, *, owner: str) -> Job:
-    """A new queued job with a readable unique `job_id`: training_<dataset>_<model>_<hash>, import_<name>_<hash>."""
+def create_job(
+    session: Session, config: FineTuneJobConfig | ImportJobConfig, *, owner: str, dataset_name: str | None = None
+) -> Job:
+    """A new queued job with a readable unique `job_id`: training_<dataset>_<model>_<hash>, import_<name>_<hash>.
+
+    `dataset_name` is what people call the rows; without it, the last part of their path.
+    """
     document = config.model_dump_json()
     digest = hashlib.sha256(document.encode()).hexdigest()
     match config:
         case FineTuneJobConfig():
-            base = f"training_{_slug(config.dataset.path)}_{_slug(config.model.base_model)}"
+            dataset_name = _last_part(config.dataset.path) if dataset_name is None else dataset_name
+            base = f"training_{_slug(dataset_name)}_{_slug(_last_part(config.model.base_model))}"
         case ImportJobConfig():
             base = f"import_{_slug(config.name)}"
     base = f"{base}_{digest[:_SLUG_HASH_LENGTH]}"
@@ -60,6 +66,7 @@ def create_job(session: Session, config: FineTuneJobConfig | ImportJobConfig, *,
         owner=owner,
         config=config,
         config_hash=digest,
+        facts={} if dataset_name is None else {"dataset_name": dataset_name},
     )
     session.add(job)
     session.flush()
@@ -247,9 +254,12 @@ def transitions_of(session: Session, job: Job) -> list[dict[str, Any]]:
     ]
 
 
-def _slug(path: str) -> str:
+def _last_part(path: str) -> str:
+    """The name at the end of a path without its ending; its folder's where the file is only called by its role."""
     parts = PurePath(path.replace("\\", "/")).parts
     name = parts[-1].rsplit(".", 1)[0] if parts else ""
-    if name in ("train", "data") and len(parts) > 1:
-        name = parts[-2]
+    return parts[-2] if name in ("train", "data") and len(parts) > 1 else name
+
+
+def _slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-.")[:40] or "unnamed"

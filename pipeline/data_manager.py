@@ -1,6 +1,5 @@
 """DataManager: turns the rows of a data set into token ids and labels, and holds out the evaluation rows."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -11,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from pipeline.config import FineTuneJobConfig
 from pipeline.data.example import TRAINABLE_FORMATS, Example
 from pipeline.data.examples import ExampleSet, read_examples
+from pipeline.data.integrity.lengths import default_max_length
 from pipeline.data.near_duplicates import near_duplicate_groups, text_key
 from pipeline.data.open_data import open_data
 from pipeline.data.partition import partition
@@ -19,10 +19,6 @@ from pipeline.events import DataLoaded, RowDropped
 from pipeline.job_tracker import JobTracker
 from pipeline.row_encoder import RowEncoder, TokenizedRow
 
-# Rows up to this length are never cut; beyond it, the longest twentieth may not decide the memory of a run.
-UNCUT_LENGTH = 2048
-LENGTH_PERCENTILE = 0.95
-LENGTH_MULTIPLE = 64
 SHOWN_DROPPED_ROWS = 20
 KEPT_HELD_OUT = 50
 
@@ -109,7 +105,7 @@ class DataManager:
         if not lengths:
             raise DataProblem(self._nothing_left())
         wanted = self.config.method.max_length
-        length = _length_from_data(lengths) if wanted is None else wanted
+        length = default_max_length(lengths) if wanted is None else wanted
         if wanted is not None and wanted > context_length:
             self.tracker.warn(
                 "max_length_capped",
@@ -157,11 +153,3 @@ def _single_turns(examples: list[Example]) -> list[tuple[str, str]]:
     pairs = (example.messages for example in examples if example.messages is not None and not example.tools)
     single = (turns for turns in pairs if [turn.role for turn in turns] == ["user", "assistant"])
     return [(question.content, answer.content) for question, answer in islice(single, KEPT_HELD_OUT)]
-
-
-def _length_from_data(lengths: list[int]) -> int:
-    longest = max(lengths)
-    if longest <= UNCUT_LENGTH:
-        return longest
-    percentile = sorted(lengths)[math.ceil(LENGTH_PERCENTILE * len(lengths)) - 1]
-    return max(UNCUT_LENGTH, math.ceil(percentile / LENGTH_MULTIPLE) * LENGTH_MULTIPLE)

@@ -109,7 +109,7 @@ class CleanRequest(_Request):
 
     op: Literal["clean"]
     folder: Path
-    target: Path
+    target: Path = Field(description="The copy without its ending, which follows from what the data set holds.")
     drop: tuple[str, ...]
 
 
@@ -176,11 +176,12 @@ class Databench:
             case RemapRequest():
                 return _remap(request, progress)
             case _:
-                from pipeline.data.integrity.clean import write_cleaned_copy
+                from pipeline.data.integrity.clean import copy_suffix, write_cleaned_copy
 
                 store = RowStore(request.folder)
-                copied = write_cleaned_copy(store, _mapping_of(store), target=request.target, drop=request.drop)
-                return {"rows": copied.rows, "dropped": copied.dropped}
+                target = request.target.with_suffix(copy_suffix(store))
+                copied = write_cleaned_copy(store, _mapping_of(store), target=target, drop=request.drop)
+                return {"file": str(target), "rows": copied.rows, "dropped": copied.dropped}
 
     def _tokens(self, request: TokensRequest) -> dict[str, Any]:
         from pipeline.data.build_example import build_example
@@ -190,7 +191,7 @@ class Databench:
         store = RowStore(request.folder)
         try:
             stored = store.row(store.index_of(request.row))
-            example = build_example(stored.number, stored.row, request.mapping)
+            example = build_example(stored.number, stored.row, request.mapping, columns=store.summary.columns)
         except ValueError as error:
             raise DataProblem(f"{store.summary.name} has no row {request.row:,}.") from error
         except UnusableRow as error:
@@ -223,7 +224,9 @@ def _page(request: PageRequest) -> dict[str, Any]:
         entry: dict[str, Any] = {"row": item.number, "split": item.split, "values": _cut(item.row)}
         if mapping is not None:
             try:
-                entry["example"] = _cut(asdict(build_example(item.number, item.row, mapping)))
+                entry["example"] = _cut(
+                    asdict(build_example(item.number, item.row, mapping, columns=store.summary.columns))
+                )
             except UnusableRow as error:
                 entry["problem"] = str(error)
         shown.append(entry)
@@ -243,7 +246,7 @@ def _remap(request: RemapRequest, progress: Callable[[float, str], None]) -> dic
     reason = ""
     for item in islice(store.rows(), 100):
         try:
-            build_example(item.number, item.row, request.mapping)
+            build_example(item.number, item.row, request.mapping, columns=store.summary.columns)
             break
         except UnusableRow as error:
             reason = f" Row {item.number}: {error}."

@@ -48,7 +48,7 @@ def _first_row(store: RowStore, found: Inspection, config: ModelConfig) -> list[
 
     for stored in store.rows():
         try:
-            example = build_example(stored.number, stored.row, found.mapping)
+            example = build_example(stored.number, stored.row, found.mapping, columns=store.summary.columns)
         except UnusableRow:
             continue
         return view_tokens(example, load_tokenizer(config), train_on="assistant", max_length=None)

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from pipeline.data.integrity.report import IntegrityReport
 from sqlmodel import Session
 
 from db import datasets
 from db.models import Dataset, Job
 from pipeline.config import ImportJobConfig
+from pipeline.data.integrity.report import IntegrityReport
 from pipeline.data.row_store import REPORT_FILE, RowStore
 from pipeline.errors import DataProblem, StorageFailed
 from pipeline.run_dir import RunDir

@@ -46,9 +46,9 @@ class Form:
                     show, choice, list(owned.values()), queue=False, show_progress="hidden", api_visibility="private"
                 )
 
-    def read(self, values: Mapping[Component, Any]) -> dict[str, Any]:
-        """The values as typed, by dotted path."""
-        return {path: values[component] for path, component in self.components.items()}
+    def read(self, values: Mapping[Component, Any], *, prefix: str = "") -> dict[str, Any]:
+        """The values as typed, by dotted path; only those below `prefix`."""
+        return {path: values[component] for path, component in self.components.items() if path.startswith(prefix)}
 
     def updates(self, values: Mapping[str, Any]) -> dict[Component, Any]:
         """What makes the form show `values`; inputs of a variant that is not chosen are hidden."""

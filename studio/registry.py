@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from db import datasets, jobs
 from db.database import Database
@@ -229,9 +230,8 @@ class Registry:
     def cleaned_copy(self, identifier: str, *, owner: str, drop: Sequence[str]) -> Path:
         """A file of the data set without the rows of some findings. Raises DataProblem, NotFound, Forbidden."""
         dataset = self.dataset(identifier, owner=owner)
-        target = self.settings.temporary / f"cleaned-{dataset.id}.jsonl"
-        self.databench.clean(dataset.path, target=target, drop=list(drop))
-        return target
+        target = self.settings.temporary / f"cleaned-{uuid4().hex}"
+        return Path(self.databench.clean(dataset.path, target=target, drop=list(drop))["file"])
 
     def contain(self, config: DatasetConfig, *, owner: str) -> None:
         """Refuse files that the caller may not read. Raises InvalidConfig."""

@@ -58,6 +58,11 @@ class Preflight:
         return [finding for finding in self.findings if finding.severity == "error"]
 
     @property
+    def dataset_name(self) -> str | None:
+        """What people call the rows; None where nobody has looked at them yet."""
+        return self.facts.data.name if isinstance(self.facts.data, Inspection) else None
+
+    @property
     def train_rows(self) -> int:
         """Rows that would be trained on."""
         return self.facts.train_rows
@@ -110,7 +115,7 @@ class Studio:
         if checked.errors:
             raise PreflightFailed(checked.errors)
         with self.database.write() as session:
-            job = jobs.create_job(session, checked.config, owner=owner)
+            job = jobs.create_job(session, checked.config, owner=owner, dataset_name=checked.dataset_name)
         self.scheduler.wake()
         return job
 

@@ -30,6 +30,7 @@ def job_view(job: Job, catalog: Catalog) -> dict[str, Any]:
         "base_model": job.training.model.base_model,
         "base_model_name": catalog.display_name(job.training.model.base_model),
         "dataset": job.training.dataset.path,
+        "dataset_name": job.facts.get("dataset_name", ""),
         "tuning": job.training.tuning.kind,
         "gpu": job.gpu,
         "attempt": job.attempt,

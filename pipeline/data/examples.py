@@ -1,6 +1,6 @@
 """Turns the rows of a data set into examples, under the mapping that was chosen or recognised."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -51,13 +51,14 @@ def choose_mapping(store: RowStore, config: DatasetConfig) -> Mapping:
 
 
 def examples_of(
-    rows: Iterator[NumberedRow], mapping: Mapping, *, split_column: str | None = None
+    rows: Iterator[NumberedRow], mapping: Mapping, *, columns: Collection[str], split_column: str | None = None
 ) -> Iterator[tuple[str, Example | RowDropped]]:
-    """Each row's split and its example, or the reason why it is none. `split_column` overrides the stored split."""
+    """Each row's split and its example, or the reason why it is none. `split_column` overrides the stored split;
+    `columns` are all of the data set's, some of which a row may lack."""
     for item in rows:
         split = item.split if split_column is None else str(item.row.get(split_column, ""))
         try:
-            yield split, build_example(item.number, item.row, mapping)
+            yield split, build_example(item.number, item.row, mapping, columns=columns)
         except UnusableRow as error:
             yield split, RowDropped(row=item.number, reason=str(error))
 
@@ -74,7 +75,8 @@ def read_examples(store: RowStore, config: DatasetConfig) -> ExampleSet:
         raise DataProblem(f"{store.summary.name} has no column {column!r} to split by. Its columns are: {known}.")
     found = ExampleSet(choose_mapping(store, config))
     found.dropped.extend(RowDropped(row=item.row, reason=item.reason) for item in store.unreadable())
-    for split, item in examples_of(store.rows(), found.mapping, split_column=column):
+    columns = store.summary.columns
+    for split, item in examples_of(store.rows(), found.mapping, columns=columns, split_column=column):
         if isinstance(item, RowDropped):
             found.dropped.append(item)
         else:

@@ -61,7 +61,7 @@ def inspect_data(config: DatasetConfig, *, imports: Path, seed: int = 0) -> Insp
     divided = partition(
         found.splits, config, seed=seed, name=summary.name, group=lambda positions: range(len(positions))
     )
-    eval_rows, eval_source = len(divided.evaluation), "held out" if divided.evaluation else "none"
+    eval_rows, eval_source = len(divided.evaluation), "drawn with the seed" if divided.evaluation else "none"
     if config.eval_path is not None:
         eval_rows = _count_evaluation(config, config.eval_path, imports)
         eval_source = "file"

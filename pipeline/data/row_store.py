@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ IMAGES_FOLDER = "images"
 _OFFSETS, _NUMBERS, _SPLITS = "rows.offsets", "rows.numbers", "rows.splits"
 _BUFFER_BYTES = 1 << 20
 _SHOWN_CHARACTERS = 2000
+# orjson makes floats, and so other numbers, of integers beyond 64 bits.
+_LONG_NUMBER = re.compile(rb"\d{19}")
 
 
 class UnreadableRow(BaseModel):
@@ -98,7 +101,10 @@ class RowWriter:
 
     def add(self, number: int, row: Row, *, split: str = "train") -> None:
         """Append one row. Raises TypeError or ValueError for a value that JSON cannot hold."""
-        line = encode_row(row) + b"\n"
+        try:
+            line = encode_row(row) + b"\n"
+        except RecursionError as error:
+            raise ValueError("it is nested too deeply") from error
         if split not in self._split_ids:
             if len(self._split_ids) == 256:  # noqa: PLR2004 - one byte a row
                 raise DataProblem("The data set has more than 256 splits. Choose fewer of them.")
@@ -215,10 +221,7 @@ def encode_row(row: Row) -> bytes:
 
 def decode_row(line: bytes) -> Row:
     """The row of one line."""
-    try:
-        row: Row = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        row = json.loads(line)
+    row: Row = json.loads(line) if _LONG_NUMBER.search(line) else orjson.loads(line)
     return row
 
 

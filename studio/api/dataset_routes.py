@@ -152,8 +152,9 @@ def _add_row_routes(router: APIRouter, studio: Studio, owner_of: Any) -> None:
         dataset = registry.dataset(identifier, owner=owner)
         codes = [code.strip() for code in drop.split(",") if code.strip()]
         file = registry.cleaned_copy(identifier, owner=owner, drop=codes)
-        name = f"{dataset.name}-cleaned.jsonl"
-        return FileResponse(file, media_type="application/jsonl", filename=name, background=BackgroundTask(file.unlink))
+        name = f"{dataset.name}-cleaned{file.suffix}"
+        kind = "application/zip" if file.suffix == ".zip" else "application/jsonl"
+        return FileResponse(file, media_type=kind, filename=name, background=BackgroundTask(file.unlink))
 
 
 def _add_transfer_routes(router: APIRouter, studio: Studio, owner_of: Any) -> None:

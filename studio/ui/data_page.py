@@ -23,6 +23,7 @@ _CLEANABLE = (
     ("Exact duplicates", "duplicate_rows"),
     ("Near duplicates", "near_duplicate_rows"),
     ("Rows that cannot be used", "unusable_rows"),
+    ("Evaluation rows that are trained on too", "evaluation_overlap"),
 )
 _OPEN = "(id) => { if (id) window.location.assign('/data?id=' + encodeURIComponent(id)) }"
 _OPEN_LIST = "(gone) => { if (gone) window.location.assign('/data') }"
@@ -140,7 +141,10 @@ def dataset_table(found: Sequence[Dataset]) -> str:
         f'<td data-label="Tags">{"".join(_tag(tag) for tag in data.tags)}</td></tr>'
         for data in found
     )
-    heads = "".join(f'<th scope="col">{head}</th>' for head in ("Name", "Shape", "Rows", "Size", "Checked", "Tags"))
+    heads = "".join(
+        f'<th scope="col"{" class=lap-num" if head in ("Rows", "Size") else ""}>{head}</th>'
+        for head in ("Name", "Shape", "Rows", "Size", "Checked", "Tags")
+    )
     return (
         '<div class="lap-card lap-card--flush"><table class="lap-table">'
         f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"

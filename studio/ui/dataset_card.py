@@ -6,6 +6,7 @@ from typing import Any
 
 from db.models import Dataset
 from pipeline.data.inspection import Inspection
+from studio.ui.histogram import histogram
 from studio.ui.html import callout, key_values, lines
 
 SHAPE_WORDS = {
@@ -27,7 +28,10 @@ def dataset_card(found: Inspection, dataset: Dataset | None) -> str:
         (
             '<section class="lap-card lap-stack" aria-label="The data set as it was read">',
             _headline(found, dataset),
-            key_values(_numbers(found, dataset)),
+            key_values(_numbers(found)),
+            histogram(dataset.integrity_report["histogram"])
+            if dataset is not None and dataset.integrity_checked
+            else "",
             finding_list(dataset) if dataset is not None else _dropped_list(found),
             '<h3 class="lap-meta">The first rows, as they are learned from</h3>',
             "".join(sample(example) for example in found.samples),
@@ -54,6 +58,24 @@ def finding_list(dataset: Dataset) -> str:
     findings = report.get("findings", [])
     if not findings:
         return callout("ok", "Nothing to complain about", f"All {dataset.num_samples:,} rows were checked.")
+    address = f"/api/datasets/{dataset.id}/flags"
+    link = f'<a class="lap-link" href="{address}" download>Download the list of these rows</a>'
+    return f'{_findings(findings)}<p class="lap-meta">{link}</p>'
+
+
+def length_card(report: Mapping[str, Any]) -> str:
+    """Every row's length in tokens, what would be cut, and what no token of would be learned."""
+    limit = "as you set it" if report["max_length_from"] == "setting" else "from the rows"
+    pairs = [
+        ("Tokens", f"{report['tokens']:,}, of which {report['trained_tokens']:,} are trained on"),
+        ("Longest row kept", f"{report['max_length']:,} tokens ({limit})"),
+        ("Cut off", f"{_rows(report['truncated_rows'])} ({report['truncated_share']:.1%})"),
+        ("Nothing to learn", _rows(report["untrained_rows"]) if report["untrained_rows"] else "none"),
+    ]
+    return histogram(report["histogram"]) + key_values(pairs) + _findings(report["findings"])
+
+
+def _findings(findings: Sequence[Mapping[str, Any]]) -> str:
     items = "".join(
         f'<li class="lap-finding" data-severity="{escape(finding["severity"])}">'
         f'<div class="lap-finding__head">{escape(_title(finding))} '
@@ -61,9 +83,7 @@ def finding_list(dataset: Dataset) -> str:
         f'<div class="lap-finding__detail">{escape(finding["message"])}{_named_rows(finding)}</div></li>'
         for finding in findings
     )
-    address = f"/api/datasets/{dataset.id}/flags"
-    link = f'<a class="lap-link" href="{address}" download>Download the list of these rows</a>'
-    return f'<ul class="lap-findings">{items}</ul><p class="lap-meta">{link}</p>'
+    return f'<ul class="lap-findings">{items}</ul>' if items else ""
 
 
 def transfer_card(transfer: Mapping[str, Any]) -> str:
@@ -116,20 +136,15 @@ def _headline(found: Inspection, dataset: Dataset | None) -> str:
     )
 
 
-def _numbers(found: Inspection, dataset: Dataset | None) -> list[tuple[str, str]]:
+def _numbers(found: Inspection) -> list[tuple[str, str]]:
     splits = ", ".join(f"{name} {rows:,}" for name, rows in found.splits.items())
-    report = {} if dataset is None else dataset.integrity_report
-    lengths = report.get("histogram", {}).get("percentiles", {})
-    pairs = [
+    return [
         ("Usable rows", f"{found.usable_rows:,} of {found.rows:,}"),
-        ("Left out", f"{found.dropped_rows:,} rows" if found.dropped_rows else "none"),
+        ("Left out", _rows(found.dropped_rows) if found.dropped_rows else "none"),
         ("Splits", splits),
-        ("Trained on", f"{found.train_rows:,} rows"),
-        ("Held out", f"{found.eval_rows:,} rows ({found.eval_source})" if found.eval_rows else "none"),
+        ("Trained on", _rows(found.train_rows)),
+        ("Held out", f"{_rows(found.eval_rows)} ({found.eval_source})" if found.eval_rows else "none"),
     ]
-    if "p50" in lengths:
-        pairs.append(("Length of a row", f"half up to {lengths['p50']:,} characters, the longest {lengths['max']:,}"))
-    return pairs
 
 
 def _dropped_list(found: Inspection) -> str:
@@ -138,8 +153,8 @@ def _dropped_list(found: Inspection) -> str:
 
 
 def _title(finding: Mapping[str, Any]) -> str:
-    count = finding.get("count", 0)
-    return f"{count:,} rows" if count != 1 else "1 row"
+    count = finding["count"]
+    return _rows(count) if count else "The whole data set"
 
 
 def _named_rows(finding: Mapping[str, Any]) -> str:
@@ -173,6 +188,10 @@ def _token(token: Mapping[str, Any]) -> str:
     special = " data-special" if token["special"] else ""
     shown = escape(token["text"].replace("\r", "␍"))
     return f'<span title="id {token["id"]}"{marks}{special}>{shown.replace(chr(10), "↵" + chr(10))}</span>'
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def _short(text: str) -> str:

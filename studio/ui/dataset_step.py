@@ -17,7 +17,7 @@ from pipeline.errors import InvalidConfig, UserError
 from pipeline.validation import problems_of
 from studio.forms import Form, element_id
 from studio.service import Studio
-from studio.ui.dataset_card import dataset_card, token_card, unrecognised_card
+from studio.ui.dataset_card import dataset_card, length_card, token_card, unrecognised_card
 from studio.ui.handlers import QUIET, Caller
 from studio.ui.html import callout
 from studio.ui.import_box import ImportBox, build_import_box
@@ -25,6 +25,7 @@ from studio.ui.mapping_editor import MappingEditor, build_mapping_editor
 
 _SPLIT_FIELDS = ("train_split", "eval_split", "eval_share", "eval_rows", "split_column", "max_rows")
 _HIDDEN_FIELDS = ("mapping", "prompt_column", "completion_column")
+_PROGRESS = gr.Progress()
 _SLOW: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
 
 
@@ -40,6 +41,7 @@ class DatasetStep:
     tokens: gr.HTML
     row: gr.Number
     look: gr.Button
+    measure: gr.Button
 
     @property
     def outputs(self) -> list[Component]:
@@ -75,7 +77,19 @@ class DatasetStep:
             except UserError as error:
                 return callout("error", "No tokens to show", str(error))
 
+        def measure_rows(values: dict[Component, Any], request: gr.Request, progress: gr.Progress = _PROGRESS) -> str:
+            try:
+                typed, owner = self.form.read(values), caller.owner(request)
+                found, options = _with_tokenizer(self.studio, typed, owner=owner)
+                report = self.studio.registry.databench.lengths(
+                    found.folder, found.mapping, progress=lambda share, what: progress(share, desc=what), **options
+                )
+                return length_card(report)
+            except UserError as error:
+                return callout("error", "Nothing to measure", str(error))
+
         inputs = {*self.form.components.values(), self.row}
+        self.measure.click(measure_rows, inputs, self.tokens, **_SLOW)
         gr.on([self.look.click, self.row.submit], show_tokens, inputs, self.tokens, **_SLOW)
 
     def _problem(self, path: str, dataset: Dataset | None, sentence: str, owner: str) -> str:
@@ -104,8 +118,9 @@ def build_dataset_step(form: Form, studio: Studio, caller: Caller) -> DatasetSte
     box = build_import_box(studio, caller)
     preview = gr.HTML(elem_id="dataset-preview")
     with gr.Accordion("As the trainer sees it", open=False, elem_id="token-accordion"):
-        with gr.Row():
-            row = gr.Number(value=1, precision=0, minimum=1, label="Row", elem_id="token-row")
+        row = gr.Number(value=1, precision=0, minimum=1, label="Row", elem_id="token-row")
+        with gr.Row(elem_classes="lap-buttons"):
+            measure = gr.Button("Measure every row", elem_id="measure-rows")
             look = gr.Button("Show its tokens", elem_id="show-tokens")
         tokens = gr.HTML(elem_id="dataset-tokens")
     with gr.Accordion("Columns", open=False, elem_id="mapping-accordion"):
@@ -118,13 +133,13 @@ def build_dataset_step(form: Form, studio: Studio, caller: Caller) -> DatasetSte
         for name in _HIDDEN_FIELDS:
             form.add(f"dataset.{name}", _hidden)
         form.add_rest("dataset.")
-    step = DatasetStep(studio, form, box, editor, preview, tokens, row, look)
+    step = DatasetStep(studio, form, box, editor, preview, tokens, row, look, measure)
     of_dataset = [component for name, component in form.components.items() if name.startswith("dataset.")]
 
     def choose(values: dict[Component, Any], request: gr.Request) -> dict[Component, Any]:
         # What was said about the columns and splits of another data set means nothing for this one.
         fresh = {name: value for name, value in form.defaults().items() if name in _ABOUT_ONE_DATA_SET}
-        shown = {**form.read(values), **fresh}
+        shown = {**form.read(values, prefix="dataset."), **fresh}
         cleared = {form.components[name]: update for name, update in _updates(form, fresh).items()}
         return cleared | step.show(shown, caller.owner(request))
 
@@ -138,14 +153,16 @@ def build_dataset_step(form: Form, studio: Studio, caller: Caller) -> DatasetSte
 
     def finish_import(values: dict[Component, Any], request: gr.Request) -> dict[Component, Any]:
         identifier = values[box.finished]
-        return take_import(identifier, form.read(values), caller.owner(request)) if identifier else {}
+        return (
+            take_import(identifier, form.read(values, prefix="dataset."), caller.owner(request)) if identifier else {}
+        )
 
     def resplit(values: dict[Component, Any], request: gr.Request) -> dict[Component, Any]:
-        shown = step.show(form.read(values), caller.owner(request))
+        shown = step.show(form.read(values, prefix="dataset."), caller.owner(request))
         return {preview: shown[preview]}
 
     def remap(values: dict[Component, Any], request: gr.Request) -> dict[Component, Any]:
-        owner, chosen = caller.owner(request), form.read(values)
+        owner, chosen = caller.owner(request), form.read(values, prefix="dataset.")
         try:
             mapping = editor.read(*(values[component] for component in editor.inputs))
             dataset = dataset_at(studio, chosen["dataset.path"], owner)
@@ -199,19 +216,22 @@ def _recognised(dataset: Dataset | None) -> Any:
 
 
 def _tokens(studio: Studio, values: Mapping[str, Any], *, row: int | None, owner: str) -> list[dict[str, Any]]:
+    found, options = _with_tokenizer(studio, values, owner=owner)
+    return studio.registry.databench.tokens(found.folder, found.mapping, row=int(row or 1), **options)
+
+
+def _with_tokenizer(studio: Studio, values: Mapping[str, Any], *, owner: str) -> tuple[Inspection, dict[str, Any]]:
+    """The chosen data set, and what the form says of the tokenizer and of training. Raises DataProblem."""
     fields = {path.removeprefix("dataset."): value for path, value in values.items() if path.startswith("dataset.")}
-    found: Inspection = studio.registry.inspect(_config(fields), owner=owner)
     length = values["method.max_length"]
-    return studio.registry.databench.tokens(
-        found.folder,
-        found.mapping,
-        row=int(row or 1),
-        base_model=values["model.base_model"],
-        revision=values["model.revision"],
-        trust_remote_code=bool(values["model.trust_remote_code"]),
-        train_on=values["method.train_on"],
-        max_length=int(length) if length else None,
-    )
+    options = {
+        "base_model": values["model.base_model"],
+        "revision": values["model.revision"],
+        "trust_remote_code": bool(values["model.trust_remote_code"]),
+        "train_on": values["method.train_on"],
+        "max_length": int(length) if length else None,
+    }
+    return studio.registry.inspect(_config(fields), owner=owner), options
 
 
 def dataset_at(studio: Studio, path: str, owner: str) -> Dataset | None:

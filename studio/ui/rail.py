@@ -21,7 +21,7 @@ def summarise(studio: Studio, document: Mapping[str, Any], *, owner: str) -> str
     key = [("Rows", "–"), ("Steps", "–"), ("Each row", "–")]
     pairs = [
         ("Model", studio.catalog.display_name(model) if model else "not chosen"),
-        ("Data set", _dataset_name(data) if data else "not chosen"),
+        ("Data set", _dataset_name(checked, data) if data else "not chosen"),
         ("Tuning", {"lora": "LoRA", "full": "Full fine-tune"}[document["tuning"]["kind"]]),
     ]
     if checked is not None and checked.train_rows:
@@ -44,10 +44,9 @@ def summarise(studio: Studio, document: Mapping[str, Any], *, owner: str) -> str
     )
 
 
-def _dataset_name(path: str) -> str:
-    """The file's name, or its folder's where the file is only called by its role."""
-    file = Path(path)
-    return file.parent.name if file.stem in ("train", "data") else file.name
+def _dataset_name(checked: Preflight | None, path: str) -> str:
+    known = None if checked is None else checked.dataset_name
+    return Path(path).name if known is None else known
 
 
 def _count(number: int, noun: str) -> str:

@@ -9,7 +9,7 @@ PAGES = (
     ("Home", "/", "home"),
     ("New run", "/new", "plus"),
     ("Runs", "/runs", "list"),
-    ("Data", "/data", "table"),
+    ("Data", "/data", "data"),
     ("Playground", "/playground", "chat"),
     ("Activity", "/activity", "bell"),
     ("Settings", "/settings", "gear"),

@@ -109,6 +109,11 @@ def build_wizard(demo: gr.Blocks, studio: Studio, authenticator: Authenticator) 
 
     gr.on([_edited(field) for field in fields], autosave, inputs, [draft], trigger_mode="always_last", **QUIET)
 
+    def refresh_rail(values: dict[Component, Any], request: gr.Request) -> str:
+        return summarise(studio, form.document(form.read(values)), owner=caller.owner(request))
+
+    dataset_step.preview.change(refresh_rail, set(fields), rail, **QUIET)
+
     def follow_tuning(kind: str, rate: str) -> Any:
         """The default learning rate goes with the kind of tuning, unless it was changed."""
         others = {f"{value:g}" for name, value in DEFAULT_LEARNING_RATE.items() if name != kind}

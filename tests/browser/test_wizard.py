@@ -13,7 +13,7 @@ GOOD_ROW = '{"prompt": "Say hi", "completion": "Hi"}\n'
 def open_dataset_step(page: Page, server: StudioProcess) -> None:
     page.goto(f"{server.url}/new")
     page.locator("#continue-0").click()
-    page.get_by_label("Data set").wait_for()
+    page.get_by_label("Data set", exact=True).first.wait_for()
 
 
 def upload(page: Page, path: Path) -> None:
@@ -48,37 +48,58 @@ def test_learning_rate_that_is_no_number_is_named_and_kept(page: Page, server: S
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "sentence"),
+    ("name", "content", "place", "sentence"),
     [
-        ("photo.png", b"\x89PNG", "photo.png is a .png file. Give one of .jsonl, .json, .csv."),
-        ("empty.jsonl", b"", "empty.jsonl has no rows"),
-        ("broken.jsonl", GOOD_ROW.encode() * 2 + b"{oops\n", "Row 3 of broken.jsonl is not JSON"),
-        ("page.csv", b"<html>\n<b>hi</b>\n", "The columns of page.csv were not recognised"),
+        ("photo.png", b"\x89PNG", "#import-progress", "photo.png"),
+        ("empty.jsonl", b"", "#import-progress", "empty.jsonl"),
+        ("page.csv", b"<!doctype html><html>\n<b>hi</b>\n", "#import-progress", "page.csv"),
+        ("broken.jsonl", GOOD_ROW.encode() * 2 + b"{oops\n", "#dataset-preview", "Row 3"),
+        ("numbers.csv", b"a,b\n1,2\n3,4\n", "#dataset-preview", "The columns of numbers were not recognised"),
     ],
 )
 def test_file_that_cannot_be_used_is_explained(
-    page: Page, server: StudioProcess, tmp_path: Path, name: str, content: bytes, sentence: str
+    page: Page, server: StudioProcess, tmp_path: Path, name: str, content: bytes, place: str, sentence: str
 ) -> None:
     file = tmp_path / name
     file.write_bytes(content)
     open_dataset_step(page, server)
     upload(page, file)
-    expect(page.locator("#dataset-preview [role=alert]")).to_contain_text(sentence)
+    expect(page.locator(place)).to_contain_text(sentence)
 
 
 def test_csv_with_unknown_columns_is_mapped_by_hand(page: Page, server: StudioProcess, tmp_path: Path) -> None:
     file = tmp_path / "faq.csv"
-    file.write_text("frage,antwort\nWie geht es?,Gut.\nWer bist du?,\n", encoding="utf-8")
+    file.write_text("nr,f,a\n1,Wie geht es?,Gut.\n2,Wer bist du?,\n", encoding="utf-8")
     open_dataset_step(page, server)
     upload(page, file)
-    expect(page.locator("#dataset-preview")).to_contain_text("were not recognised: frage, antwort")
-    page.get_by_role("button", name="Columns and format").click()
-    for label, column in (("Prompt column", "frage"), ("Completion column", "antwort")):
-        page.get_by_label(label).fill(column)
-        page.get_by_label(label).press("Enter")
     preview = page.locator("#dataset-preview")
-    expect(preview).to_contain_text("Question and answer (frage → antwort)")
-    expect(preview).to_contain_text("Row 2: antwort is empty")
+    expect(preview).to_contain_text("faq")
+    page.locator("#mapping-accordion button").first.click()
+    page.get_by_label("Prompt", exact=True).fill('{f} {"als": "json"}')
+    page.get_by_label("Completion", exact=True).fill("{a}")
+    page.locator("#save-mapping").click()
+    expect(page.locator("#mapping-notice")).to_contain_text("kept with the data set")
+    expect(preview).to_contain_text("columns named by hand")
+    expect(preview).to_contain_text('Wie geht es? {"als": "json"}')
+    expect(preview).to_contain_text("1 of 2")
+
+
+def test_pasted_rows_are_read(page: Page, server: StudioProcess) -> None:
+    open_dataset_step(page, server)
+    page.get_by_role("tab", name="Paste").click()
+    page.get_by_label("Rows", exact=True).fill(GOOD_ROW)
+    page.locator("#import-paste").click()
+    expect(page.locator("#dataset-preview [data-ready]")).to_contain_text("Prompt and completion")
+
+
+def test_row_is_shown_as_tokens(page: Page, server: StudioProcess) -> None:
+    page.goto(f"{server.url}/new?demo=1")
+    page.get_by_role("tab", name="Dataset").click()
+    page.locator("#token-accordion button").first.click()
+    page.locator("#show-tokens").click()
+    tokens = page.locator("#dataset-tokens .lap-tokens")
+    expect(tokens.locator("[data-special]").first).to_have_text("<bos>")
+    assert "<end_of_turn>" in "".join(tokens.locator("[data-trained]").all_inner_texts())
 
 
 def test_unknown_model_is_an_error_of_preflight(page: Page, server: StudioProcess) -> None:
@@ -117,7 +138,7 @@ def test_keyboard_alone_reaches_the_start(page: Page, server: StudioProcess) -> 
     expect(start).to_be_focused()
 
 
-@pytest.mark.parametrize("path", ["/", "/new", "/runs", "/run", "/playground", "/activity"])
+@pytest.mark.parametrize("path", ["/", "/new", "/runs", "/run", "/data", "/playground", "/activity", "/settings"])
 def test_page_fits_a_phone(page: Page, server: StudioProcess, path: str) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(server.url + path)

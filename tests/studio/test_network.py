@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.errors import InvalidConfig
 from tests.documents import demo_document
 from tests.server import StudioProcess
+from tests.services import open_studio
 
 TOKEN = "s3cret"
 
@@ -37,15 +39,12 @@ def test_bearer_is_served(guarded: StudioProcess) -> None:
 
 
 def test_files_outside_the_studio_are_not_read_from_the_network(tmp_path: Path) -> None:
-    from studio.settings import Settings
-    from tests.services import make_studio
-
     secret = tmp_path / "secret.jsonl"
     secret.write_text('{"text": "private"}\n', encoding="utf-8")
-    settings = Settings(home=tmp_path / "home", database_url=f"sqlite:///{tmp_path / 'x.db'}", host="0.0.0.0")
-    studio = make_studio(settings)
     document = {**demo_document(), "dataset": {"path": str(secret)}}
-    with pytest.raises(Exception, match="is outside the studio's folders. Upload the file instead."):
-        studio.preflight(document)
-    assert studio.preflight(demo_document()).errors == []
-    studio.database.close()
+    with open_studio(tmp_path / "home", host="0.0.0.0") as studio:
+        with pytest.raises(InvalidConfig, match="is not a data set of yours. Upload the file instead."):
+            studio.preflight(document, owner="ana")
+        with pytest.raises(InvalidConfig, match="is outside the studio's folders. Upload the file instead."):
+            studio.registry.import_source({"source": str(secret)}, owner="ana")
+        assert studio.preflight(demo_document(), owner="ana").errors == []
