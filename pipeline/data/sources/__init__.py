@@ -30,8 +30,8 @@ def read_source(path: Path, *, name: str | None = None, images: Path) -> Iterato
         DataProblem: the source does not exist, is not supported, is unusable as a whole, or has no rows.
         StorageFailed: it cannot be read, or an image cannot be written.
     """
-    name = path.name if name is None else name
-    if not path.exists():
+    name = path.resolve().name if name is None else name
+    if not (path.is_file() or path.is_dir()):
         raise DataProblem(f"There is no file at {path}. Check the path, or upload the file again.")
     number = 0
     try:
@@ -60,7 +60,7 @@ def _read(path: Path, name: str, images: ImageKeeper, workspace: Path) -> Genera
         unpacked = workspace / "zip"
         unpacked.mkdir()
         unpack_zip(path, name, unpacked, is_wanted=is_read)
-        yield from read_folder(unpacked, name, images, workspace)
+        yield from read_folder(unpacked, name, images, None)
     else:
         for found in read_table(path, name, images, workspace):
             yield name, DEFAULT_SPLIT, found

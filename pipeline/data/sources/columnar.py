@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _BATCH_BYTES = 16 << 20
 _MOST_BATCH_ROWS = 1024
+# In the worst case each row of a batch holds the whole text of its column, if that is one text many times.
+_WORST_BATCH_BYTES = 4 << 30
+_FEWEST_BATCH_ROWS = 16
 # A dictionary holds a system prompt once for a million rows, so that much expansion is honest.
 _MOST_EXPANSION = 1000
 _ALWAYS_ALLOWED_BYTES = 1 << 30
@@ -45,8 +48,9 @@ def read_parquet(path: Path, name: str, images: ImageKeeper) -> Iterator[Found]:
         with pq.ParquetFile(path, pre_buffer=False) as file:
             check_columns(file.schema_arrow.names, name)
             for batch in file.iter_batches(batch_size=_batch_rows(file.metadata)):
-                expansion.add(batch.nbytes)
-                yield from _rows(batch, images)
+                columns = [_spelled_out(column) for column in batch.columns]
+                expansion.add(sum(column.nbytes for column in columns))
+                yield from _rows(batch.schema.names, columns, images)
     except (pa.ArrowException, OSError) as error:
         what = str(error).splitlines()[0][:200]
         raise DataProblem(
@@ -56,15 +60,24 @@ def read_parquet(path: Path, name: str, images: ImageKeeper) -> Iterator[Found]:
 
 def _batch_rows(metadata: Any) -> int:
     """How many rows are decoded together: fewer the larger they are."""
-    size: int = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    size: int = sum(group.total_byte_size for group in groups)
     rows: int = metadata.num_rows
-    return max(1, min(_MOST_BATCH_ROWS, _BATCH_BYTES * rows // max(1, size)))
+    largest: int = max((group.total_byte_size for group in groups), default=0)
+    usual = _BATCH_BYTES * rows // max(1, size)
+    safe = max(_FEWEST_BATCH_ROWS, _WORST_BATCH_BYTES // max(1, largest))
+    return max(1, min(_MOST_BATCH_ROWS, usual, safe))
 
 
-def _rows(batch: "pa.RecordBatch", images: ImageKeeper) -> Iterator[Found]:
-    names = batch.schema.names
-    columns = [_values(column, images) for column in batch.columns]
-    for cells in zip(*columns, strict=True):
+def _spelled_out(column: "pa.Array") -> "pa.Array":
+    """The column with each value in its place, where a dictionary holds them once."""
+    import pyarrow.types as types
+
+    return column.dictionary_decode() if types.is_dictionary(column.type) else column
+
+
+def _rows(names: list[str], columns: list["pa.Array"], images: ImageKeeper) -> Iterator[Found]:
+    for cells in zip(*[_values(column, images) for column in columns], strict=True):
         fault = next(((name, cell) for name, cell in zip(names, cells, strict=True) if type(cell) is _Fault), None)
         if fault is None:
             yield Record(dict(zip(names, cells, strict=True)))

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 _DELIMITERS = (",", ";", "\t", "|")
+# The unit separator stands in no text that people write.
+_NO_DELIMITER = "\x1f"
 _SAMPLE_ROWS = 200
 
 
@@ -44,7 +46,16 @@ def find_dialect(sample: str, *, preferred: str, is_whole: bool) -> Dialect:
         fit = _fit(candidate, sample, is_whole=is_whole)
         if fit is not None and fit > best_fit:
             best, best_fit = candidate, fit
+    if best_fit.share == 0 and _is_unquoted_column(sample):
+        return Dialect(_NO_DELIMITER, is_quoted=False)
     return best
+
+
+def _is_unquoted_column(sample: str) -> bool:
+    """Whether the header has one name, and most rows are texts with commas that no quotes enclose."""
+    header, *rows = _records(Dialect(","), sample) or [None]
+    whole = sum(row is not None and len(row) == 1 for row in rows)
+    return header is not None and len(header) == 1 and whole < len(rows) / 2
 
 
 def _fit(dialect: Dialect, sample: str, *, is_whole: bool) -> _Fit | None:

@@ -43,11 +43,11 @@ def is_read(inside: PurePosixPath) -> bool:
     )
 
 
-def read_folder(root: Path, name: str, keeper: ImageKeeper, workspace: Path) -> Iterator[tuple[str, str, Found]]:
+def read_folder(root: Path, name: str, keeper: ImageKeeper, workspace: Path | None) -> Iterator[tuple[str, str, Found]]:
     """What the files of a folder hold, with the file and the split of each.
 
     Where there is a table, texts are not rows and images are only read where rows name them. What is compressed is
-    unpacked into `workspace`.
+    unpacked into `workspace`, or refused without one.
 
     Raises:
         DataProblem: there is nothing to read, or a file is unusable as a whole.

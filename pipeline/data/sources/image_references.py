@@ -76,9 +76,12 @@ class ImageReferences:
 
     def _kept(self, value: str, table: PurePosixPath, *, is_image: bool) -> dict[str, str] | None:
         """What stands for the image at a path; None where the text is no path into the folder."""
+        # Most texts are no paths, and some are images of megabytes in base64.
+        if not value[-len(".jpeg") :].lower().endswith(IMAGE_SUFFIXES) or "\n" in value:
+            return None
         path = value.replace("\\", "/")
         is_relative = not path.startswith(("/", "data:")) and "://" not in path
-        if not is_relative or not path.lower().endswith(IMAGE_SUFFIXES) or "\n" in path:
+        if not is_relative:
             return None
         inside = self._find(posixpath.normpath(path), table)
         if inside is None:

@@ -1,5 +1,6 @@
 """What a reader finds in a file: a row, or something in a row's place that is none."""
 
+import re
 from typing import NamedTuple
 
 from pipeline.data.example import Row
@@ -23,6 +24,7 @@ Found = Record | BadRecord
 
 # Enough to find the row by eye; the row store shows no more.
 SHOWN_CHARACTERS = 2000
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 def bad_text(reason: str, text: bytes | str) -> BadRecord:
@@ -30,5 +32,5 @@ def bad_text(reason: str, text: bytes | str) -> BadRecord:
     if isinstance(text, bytes):
         text = text[: 4 * SHOWN_CHARACTERS].decode("utf-8", errors="replace")
     else:
-        text = text[:SHOWN_CHARACTERS].encode("utf-8", errors="replace").decode()
+        text = _HALF_CHARACTER.sub("�", text[:SHOWN_CHARACTERS])
     return BadRecord(reason, text[:SHOWN_CHARACTERS].rstrip("\r\n"))

@@ -21,7 +21,7 @@ _ESCAPE = re.compile(r"_x([0-9A-Fa-f]{4})_")
 # Day 0 in either system. The one from 1900 counts a 29 February 1900 that never was.
 _START_1900, _START_1904 = datetime(1899, 12, 30), datetime(1904, 1, 1)
 _FIRST_RIGHT_DAY = 61
-_ROUNDED_MICROSECONDS = 500
+_MILLISECONDS_OF_A_DAY = 86_400_000
 
 
 def number_kind(identity: str, code: str | None) -> NumberKind | None:
@@ -48,12 +48,10 @@ def date_text(number: float, kind: NumberKind, *, counts_from_1904: bool) -> str
     start = _START_1904 if counts_from_1904 else _START_1900
     is_shifted = not counts_from_1904 and number < _FIRST_RIGHT_DAY - 1
     try:
-        moment = start + timedelta(days=number + is_shifted)
+        # Excel keeps thousandths of seconds; what is finer comes from counting days in floating point.
+        moment = start + timedelta(days=is_shifted, milliseconds=round(number * _MILLISECONDS_OF_A_DAY))
     except OverflowError:
         return None
-    # A day as a floating-point number is seldom a whole number of seconds, though it was meant so.
-    if moment.microsecond < _ROUNDED_MICROSECONDS or moment.microsecond >= 1_000_000 - _ROUNDED_MICROSECONDS:
-        moment = (moment + timedelta(microseconds=_ROUNDED_MICROSECONDS)).replace(microsecond=0)
     if kind == "time" and number < 1:
         return moment.time().isoformat()
     return moment.date().isoformat() if kind == "date" and moment.time() == datetime.min.time() else moment.isoformat()

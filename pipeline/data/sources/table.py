@@ -22,8 +22,8 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".xl
 DOCUMENT_SUFFIXES = (".txt", ".md", _COMPRESSED[-1])
 
 
-def read_table(path: Path, name: str, images: ImageKeeper, workspace: Path) -> Iterator[Found]:
-    """Rows of a file of any kind but a zip. A .gz is unpacked into `workspace` first.
+def read_table(path: Path, name: str, images: ImageKeeper, workspace: Path | None) -> Iterator[Found]:
+    """Rows of a file of any kind but a zip. A .gz is unpacked into `workspace` first, if there is one.
 
     Raises:
         DataProblem: the file is not what its name says, or is unusable as a whole.
@@ -32,6 +32,8 @@ def read_table(path: Path, name: str, images: ImageKeeper, workspace: Path) -> I
     if kind != "gzip":
         yield from _read(kind, path, name, images)
         return
+    if workspace is None:
+        _refuse_archive(name)
     with tempfile.TemporaryDirectory(dir=workspace) as folder:
         unpacked = Path(folder) / "unpacked"
         unpack_gzip(path, name, unpacked)

@@ -15,7 +15,7 @@ from pipeline.errors import DataProblem
 
 _CHUNK_BYTES = 1 << 20
 # The shared texts are kept in memory, as any cell may use any of them.
-_MOST_SHARED_CHARACTERS = 512 << 20
+_MOST_SHARED_CHARACTERS = 256 << 20
 # One text may stand in every row.
 _MOST_REPETITION = 1000
 _REPETITION_ALLOWED_BYTES = 1 << 30

@@ -145,6 +145,12 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         list(read_source(tmp_path / "gone.csv", images=tmp_path / "images"))
 
 
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "rows.csv")
+    with pytest.raises(DataProblem, match=r"^There is no file at "):
+        read(tmp_path / "rows.csv")
+
+
 def test_a_file_that_may_not_be_read_is_a_failure_of_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "rows.csv").write_bytes(csv_of(ROWS))
 
