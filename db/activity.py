@@ -21,6 +21,11 @@ _TOLD_OF_IMPORTS = {
     JobState.CANCELLED: ("transfer_cancelled", "The import of {name} was cancelled", "warning"),
     JobState.INTERRUPTED: ("transfer_interrupted", "The import of {name} was interrupted", "error"),
 }
+_TOLD_OF_AUGMENTS = {
+    JobState.FAILED: ("augmentation_failed", "No further rows could be made for {name}", "error"),
+    JobState.INTERRUPTED: ("augmentation_interrupted", "Making rows for {name} was interrupted", "error"),
+}
+_TOLD_OF = {"train": _TOLD, "import": _TOLD_OF_IMPORTS, "augment": _TOLD_OF_AUGMENTS}
 
 
 def record(session: Session, job: Job, event_type: str, title: str, message: str, *, status: str) -> None:
@@ -44,7 +49,7 @@ def record(session: Session, job: Job, event_type: str, title: str, message: str
 
 def record_transition(session: Session, job: Job, target: JobState) -> None:
     """Tell about a change of state, where a person would want to know."""
-    told = _TOLD if job.kind == "train" else _TOLD_OF_IMPORTS
+    told = _TOLD_OF[job.kind]
     if target in told:
         event_type, title, status = told[target]
         message = job.error_message if job.error_message and status == "error" else ""

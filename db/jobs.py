@@ -14,7 +14,7 @@ from db import activity
 from db.columns import utc_now
 from db.models import Artifact, Job, JobTransition, Metric
 from db.states import LIVE, JobState, check_transition
-from pipeline.config import FineTuneJobConfig, ImportJobConfig
+from pipeline.config import AnyJobConfig, AugmentJobConfig, FineTuneJobConfig, ImportJobConfig
 from pipeline.errors import UserError
 from pipeline.events import (
     ArtifactSaved,
@@ -42,10 +42,9 @@ class NotFound(UserError):
     code = "not_found"
 
 
-def create_job(
-    session: Session, config: FineTuneJobConfig | ImportJobConfig, *, owner: str, dataset_name: str | None = None
-) -> Job:
-    """A new queued job with a readable unique `job_id`: training_<dataset>_<model>_<hash>, import_<name>_<hash>.
+def create_job(session: Session, config: AnyJobConfig, *, owner: str, dataset_name: str | None = None) -> Job:
+    """A new queued job with a readable unique `job_id`: training_<dataset>_<model>_<hash>, import_<name>_<hash>,
+    augment_<name>_<hash>.
 
     `dataset_name` is what people call the rows; without it, the last part of their path.
     """
@@ -55,8 +54,8 @@ def create_job(
         case FineTuneJobConfig():
             dataset_name = _last_part(config.dataset.path) if dataset_name is None else dataset_name
             base = f"training_{_slug(dataset_name)}_{_slug(_last_part(config.model.base_model))}"
-        case ImportJobConfig():
-            base = f"import_{_slug(config.name)}"
+        case ImportJobConfig() | AugmentJobConfig():
+            base = f"{config.kind}_{_slug(config.name)}"
     base = f"{base}_{digest[:_SLUG_HASH_LENGTH]}"
     same = session.exec(select(func.count()).select_from(Job).where(Job.config_hash == digest)).one()
     job = Job(

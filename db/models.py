@@ -9,7 +9,9 @@ from sqlmodel import Field, SQLModel
 
 from db.columns import PydanticJSON, UtcDateTime, utc_now
 from db.states import JobState
-from pipeline.config import FineTuneJobConfig, ImportJobConfig, JobConfig
+from pipeline.config import AugmentJobConfig, FineTuneJobConfig, ImportJobConfig, JobConfig
+
+_DOCUMENTS = (FineTuneJobConfig, ImportJobConfig, AugmentJobConfig)
 
 
 def new_id() -> str:
@@ -31,9 +33,7 @@ class Job(SQLModel, table=True):
     kind: str = Field(default="train")
     name: str
     owner: str = Field(index=True)
-    config: Any = Field(
-        sa_column=Column(PydanticJSON(JobConfig, classes=(FineTuneJobConfig, ImportJobConfig)), nullable=False)
-    )
+    config: Any = Field(sa_column=Column(PydanticJSON(JobConfig, classes=_DOCUMENTS), nullable=False))
     config_hash: str = Field(index=True)
     state: JobState = Field(default=JobState.QUEUED, sa_column=Column(String, nullable=False, index=True))
     stage: str = ""

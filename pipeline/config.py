@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from pipeline.augment.config import Augmentation
 from pipeline.data.mapping import ColumnPart, Mapping
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -278,6 +279,21 @@ class ImportJobConfig(Config):
     delete_source: bool = Field(False, description="Remove the source file after it was read; for uploads.")
 
 
+class AugmentJobConfig(Config):
+    """Everything needed to make further training rows for a data set; they wait for a review."""
+
+    kind: Literal["augment"] = "augment"
+    name: Text = Field(description="Name of the data set that the rows are for.")
+    dataset: Text = Field(description="Folder of the imported data set. Only its training rows are used.")
+    augmentation: Augmentation = Field(description="How rows are made.")
+    preview: bool = Field(False, description="Make ten rows to look at and estimate the cost, instead of all.")
+    seed: int = Field(42, ge=0, le=2**32 - 1, description="Seed of everything that is drawn.")
+
+
+AnyJobConfig = FineTuneJobConfig | ImportJobConfig | AugmentJobConfig
 JobConfig = Annotated[
-    Annotated[FineTuneJobConfig, Tag("train")] | Annotated[ImportJobConfig, Tag("import")], Discriminator(_kind_of)
+    Annotated[FineTuneJobConfig, Tag("train")]
+    | Annotated[ImportJobConfig, Tag("import")]
+    | Annotated[AugmentJobConfig, Tag("augment")],
+    Discriminator(_kind_of),
 ]

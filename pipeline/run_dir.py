@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.config import FineTuneJobConfig, ImportJobConfig
+from pipeline.config import AnyJobConfig, FineTuneJobConfig
 from pipeline.errors import InvalidConfig, Problem
 from pipeline.events import Event, append_event, read_events
 from pipeline.validation import parse_any_job_config
@@ -84,12 +84,12 @@ class RunDir:
         """The folder of the result of this kind."""
         return self.path / kind
 
-    def create(self, config: FineTuneJobConfig | ImportJobConfig) -> None:
+    def create(self, config: AnyJobConfig) -> None:
         """Make the folder and write the job document; an existing document is replaced atomically."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         _write_atomically(self.config_file, config.model_dump_json(indent=2))
 
-    def read_config(self) -> FineTuneJobConfig | ImportJobConfig:
+    def read_config(self) -> AnyJobConfig:
         """The job document of this run."""
         return parse_any_job_config(json.loads(self.config_file.read_text(encoding="utf-8")))
 

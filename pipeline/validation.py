@@ -7,12 +7,19 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from pipeline.config import OUTPUT_NAME_PATTERN, FineTuneJobConfig, ImportJobConfig, JobConfig
+from pipeline.config import (
+    OUTPUT_NAME_PATTERN,
+    AnyJobConfig,
+    AugmentJobConfig,
+    FineTuneJobConfig,
+    ImportJobConfig,
+    JobConfig,
+)
 from pipeline.config_fields import config_fields
 from pipeline.errors import InvalidConfig, Problem
 
 Parsed = TypeVar("Parsed")
-_ANY_JOB: TypeAdapter[FineTuneJobConfig | ImportJobConfig] = TypeAdapter(JobConfig)
+_ANY_JOB: TypeAdapter[AnyJobConfig] = TypeAdapter(JobConfig)
 
 
 def parse_job_config(data: Any) -> FineTuneJobConfig:
@@ -29,7 +36,12 @@ def parse_import_config(data: Any) -> ImportJobConfig:
     return _parse(ImportJobConfig.model_validate, data)
 
 
-def parse_any_job_config(data: Any) -> FineTuneJobConfig | ImportJobConfig:
+def parse_augment_config(data: Any) -> AugmentJobConfig:
+    """The augmentation that `data` describes. Raises InvalidConfig."""
+    return _parse(AugmentJobConfig.model_validate, data)
+
+
+def parse_any_job_config(data: Any) -> AnyJobConfig:
     """The job of any kind that `data` describes. Raises InvalidConfig."""
     return _parse(_ANY_JOB.validate_python, data)
 

@@ -22,12 +22,12 @@ from studio.settings import Settings
 
 logger = logging.getLogger(__name__)
 _TICK = "tick"
-# Imports wait for disks and networks more than for the processor.
-IMPORT_SLOTS = 2
+# Imports and augmentations wait for disks and networks more than for the processor.
+LIGHT_SLOTS = 2
 
 
 class Scheduler:
-    """A queue with one slot a GPU, or one slot where there is none, and a lane of its own for imports.
+    """A queue with one slot a GPU, or one slot where there is none, and lanes of their own for imports and augmentations.
 
     Every tick is a function of the database, the run folders and the processes that live: a studio that was killed
     goes on where it stood.
@@ -86,8 +86,8 @@ class Scheduler:
             self._start_queued(kind, slots=self._slots(kind) - running)
 
     def _slots(self, kind: str) -> int:
-        """Jobs of a kind that may run at once. Imports need no GPU, so they do not wait for training to end."""
-        return IMPORT_SLOTS if kind == "import" else max(1, len(self.gpus))
+        """Jobs of a kind that may run at once. Those that need no GPU do not wait for training to end."""
+        return max(1, len(self.gpus)) if kind == "train" else LIGHT_SLOTS
 
     def _attend(self, identifier: str) -> None:
         with self.database.read() as session:
