@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.data.fetch import Fetched, FetchedFile
-from pipeline.data.fetch.address import HubAddress
+from pipeline.data.fetch.address import HubAddress, parse_hub_address
 from pipeline.data.fetch.hub_repository import HubRepository, open_repository
 from pipeline.data.fetch.hub_splits import IMAGE_SUFFIXES, Layout, Subset, read_layout
 from pipeline.data.fetch.progress import Progress
@@ -40,11 +40,15 @@ class HubDataset:
 def describe_hub_dataset(repo_id: str, *, revision: str = "main", token: str | None = None) -> HubDataset:
     """The subsets and splits of a data set, without fetching its files. Without a token, the environment's counts.
 
+    `repo_id` may also be the address of a page of the data set; the revision that it names goes before `revision`.
+
     Raises:
         DataProblem: there is none, it is not given to this token, or it has no files that can be read.
         StorageFailed: the Hub cannot be reached.
     """
-    with open_repository(repo_id, revision=revision, token=token) as repository:
+    address = parse_hub_address(repo_id)
+    wanted = revision if address.revision is None else address.revision
+    with open_repository(address.id, revision=wanted, token=token) as repository:
         header = repository.read_header()
         layout = _layout(repository, header)
         paths = {path for subset in layout.subsets.values() for files in subset.files.values() for path in files}

@@ -20,6 +20,7 @@ def explained(repo_id: str, *, revision: str, has_token: bool) -> Iterator[None]
         DataProblem: the Hub has no such data set or revision, or does not give it to this token.
         StorageFailed: the Hub may not be asked.
     """
+    from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
     try:
@@ -35,6 +36,11 @@ def explained(repo_id: str, *, revision: str, has_token: bool) -> Iterator[None]
     except HfHubHTTPError as error:
         raise (
             passing_failure(error.response) or _refusal(error, repo_id, revision=revision, has_token=has_token)
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageFailed(
+            f"What answers at {constants.ENDPOINT} is not the Hugging Face Hub. Check HF_ENDPOINT, and whether the "
+            "network asks to sign in first."
         ) from error
 
 

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.file_server import FileServer
 from tests.hub_server import HubServer
-from tests.pipeline.data.fetch.conftest import Child
+from tests.pipeline.data.fetch.conftest import Child, Site
 
 README = b"""---
 license: apache-2.0
@@ -141,6 +142,13 @@ def test_description_lists_subsets_splits_rows_and_size(child: Child, two_subset
     assert (described["gated"], described["private"]) == (False, False)
     unlisted = ("README.md", "large/unlisted.parquet")
     assert described["size_bytes"] == sum(len(content) for path, content in two_subsets.items() if path not in unlisted)
+
+
+def test_description_is_found_under_the_address_of_a_page(
+    child: Child, hub: HubServer, two_subsets: dict[str, bytes]
+) -> None:
+    described = child.describe(f"{hub.url}/datasets/gems/two/tree/main/small")["described"]
+    assert (described["id"], list(described["subsets"])) == ("gems/two", ["small", "large"])
 
 
 def test_splits_without_a_readme_follow_from_file_names(child: Child, hub: HubServer, tmp_path: Path) -> None:
@@ -410,6 +418,18 @@ def test_unreachable_hub_is_told_within_seconds(tmp_path: Path) -> None:
     assert failed.error == "StorageFailed"
     assert failed.text.startswith("gems/two cannot be fetched: 127.0.0.1 cannot be reached: ")
     assert failed.text.endswith("Check the network and try again; what has arrived is kept.")
+
+
+def test_what_is_not_a_hub_is_told_apart(tmp_path: Path, site: Site, web: FileServer) -> None:
+    page = tmp_path / "sign-in.html"
+    page.write_text("<html>Please sign in to this network</html>")
+    site.files["/api/datasets/gems/two/revision/main"] = page
+    with Child({"HF_ENDPOINT": web.url, "HF_HOME": str(tmp_path / "hf")}) as child:
+        failed = child.fetch("gems/two", tmp_path)
+    assert failed.text == (
+        f"What answers at {web.url} is not the Hugging Face Hub. Check HF_ENDPOINT, and whether the network asks to "
+        "sign in first."
+    )
 
 
 def test_offline_mode_is_named(hub: HubServer, tmp_path: Path) -> None:
