@@ -8,6 +8,7 @@ from pipeline.config import ImportJobConfig
 from pipeline.data.import_source import Progress, import_source
 from pipeline.data.integrity.check import check_integrity
 from pipeline.data.row_store import FLAGS_FILE, REPORT_FILE, DatasetSummary, RowStore, write_document
+from pipeline.data.scan import scan_rows
 from pipeline.events import DatasetImported, TransferProgressed
 from pipeline.job_tracker import STAGE_PROGRESS, JobTracker
 from pipeline.run_dir import RunDir
@@ -56,6 +57,8 @@ class ImportJob:
             )
             write_document(store.folder / REPORT_FILE, report)
             usable, passed = report.usable_rows, report.passed
+            # Counted now, while nobody waits.
+            scan_rows(store, summary.recognition.mapping)
         self.tracker.record(
             DatasetImported(
                 rows=summary.rows, usable_rows=usable, unreadable_rows=summary.unreadable_rows, passed=passed

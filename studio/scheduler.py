@@ -27,7 +27,7 @@ LIGHT_SLOTS = 2
 
 
 class Scheduler:
-    """A queue with one slot a GPU, or one slot where there is none, and lanes of their own for imports and augmentations.
+    """A queue with one slot a GPU, or one slot where there is none; imports and augmentations have lanes of their own.
 
     Every tick is a function of the database, the run folders and the processes that live: a studio that was killed
     goes on where it stood.

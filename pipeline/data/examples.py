@@ -69,10 +69,7 @@ def read_examples(store: RowStore, config: DatasetConfig) -> ExampleSet:
     Raises:
         DataProblem: its shape is not recognised, a named column does not exist, or no row is usable.
     """
-    column = config.split_column
-    if column is not None and column not in store.summary.columns:
-        known = ", ".join(store.summary.columns)
-        raise DataProblem(f"{store.summary.name} has no column {column!r} to split by. Its columns are: {known}.")
+    column = check_split_column(store, config)
     found = ExampleSet(choose_mapping(store, config))
     found.dropped.extend(RowDropped(row=item.row, reason=item.reason) for item in store.unreadable())
     columns = store.summary.columns
@@ -84,6 +81,19 @@ def read_examples(store: RowStore, config: DatasetConfig) -> ExampleSet:
             found.splits.append(split)
     found.dropped.sort(key=lambda dropped: dropped.row)
     if not found.examples:
-        first = found.dropped[0]
-        raise DataProblem(f"No row of {store.summary.name} can be used. Row {first.row}: {first.reason}.")
+        raise no_usable_row(store.summary.name, found.dropped[0])
     return found
+
+
+def check_split_column(store: RowStore, config: DatasetConfig) -> str | None:
+    """The column that says which split a row belongs to, if one was named. Raises DataProblem where it is missing."""
+    column = config.split_column
+    if column is not None and column not in store.summary.columns:
+        known = ", ".join(store.summary.columns)
+        raise DataProblem(f"{store.summary.name} has no column {column!r} to split by. Its columns are: {known}.")
+    return column
+
+
+def no_usable_row(name: str, first: RowDropped) -> DataProblem:
+    """The problem of a data set in which nothing can be learned from."""
+    return DataProblem(f"No row of {name} can be used. Row {first.row}: {first.reason}.")

@@ -1,9 +1,8 @@
 """Inspection: what a training run would find in its data set, as one document that crosses a process."""
 
 from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,8 +13,10 @@ from pipeline.data.row_store import RowStore
 from pipeline.errors import DataProblem
 from pipeline.events import RowDropped
 
+if TYPE_CHECKING:
+    from pipeline.data.scan import Scan
+
 SAMPLES = 3
-SHOWN_DROPPED = 20
 
 
 class Inspection(BaseModel):
@@ -50,53 +51,61 @@ def inspect_data(config: DatasetConfig, *, imports: Path, seed: int = 0) -> Insp
         DataProblem: it cannot be read, is not recognised, or no row is usable.
         StorageFailed: it cannot be fetched.
     """
-    from pipeline.data.examples import read_examples
     from pipeline.data.open_data import open_data
     from pipeline.data.partition import evaluation_split, partition
 
     store = open_data(config.path, imports=imports)
-    found = read_examples(store, config)
+    mapping, scan = _scan(store, config)
+    splits = list(scan.splits)
     summary, recognition = store.summary, store.summary.recognition
     # Near duplicates move rows between the sides, not their numbers.
-    divided = partition(
-        found.splits, config, seed=seed, name=summary.name, group=lambda positions: range(len(positions))
-    )
+    divided = partition(splits, config, seed=seed, name=summary.name, group=lambda positions: range(len(positions)))
     eval_rows, eval_source = len(divided.evaluation), "drawn with the seed" if divided.evaluation else "none"
     if config.eval_path is not None:
         eval_rows = _count_evaluation(config, config.eval_path, imports)
         eval_source = "file"
-    elif named := evaluation_split(Counter(found.splits), config, name=summary.name):
+    elif named := evaluation_split(Counter(splits), config, name=summary.name):
         eval_source = f"split {named}"
-    recognised = recognition is not None and recognition.mapping == found.mapping
+    recognised = recognition is not None and recognition.mapping == mapping
     return Inspection(
         folder=str(store.folder),
         name=summary.name,
         checksum=summary.checksum,
-        format=found.format,
+        format=mapping.format,
         shape=recognition.shape if recognition is not None and recognised else "custom",
-        mapping=found.mapping,
+        mapping=mapping,
         confidence=recognition.confidence if recognition is not None and recognised else 1.0,
         reasons=recognition.reasons if recognition is not None and recognised else ("The columns were named.",),
         modality="text" if recognition is None else recognition.modality,
         columns=summary.columns,
         rows=summary.rows + summary.unreadable_rows,
-        usable_rows=len(found.examples),
+        usable_rows=len(splits),
         train_rows=len(divided.train),
         eval_rows=eval_rows,
         eval_source=eval_source,
-        splits=dict(Counter(found.splits)),
-        dropped_rows=len(found.dropped),
-        dropped=found.dropped[:SHOWN_DROPPED],
-        samples=[asdict(example) for example in found.examples[:SAMPLES]],
+        splits=dict(Counter(splits)),
+        dropped_rows=scan.dropped_rows,
+        dropped=scan.dropped,
+        samples=scan.samples,
     )
 
 
+def _scan(store: RowStore, config: DatasetConfig) -> "tuple[Mapping, Scan]":
+    from pipeline.data.examples import check_split_column, choose_mapping, no_usable_row
+    from pipeline.data.scan import scan_rows
+
+    mapping = choose_mapping(store, config)
+    scan = scan_rows(store, mapping, split_column=check_split_column(store, config))
+    if not scan.runs:
+        raise no_usable_row(store.summary.name, scan.dropped[0])
+    return mapping, scan
+
+
 def _count_evaluation(config: DatasetConfig, path: str, imports: Path) -> int:
-    from pipeline.data.examples import read_examples
     from pipeline.data.open_data import open_data
 
     try:
-        return len(read_examples(open_data(path, imports=imports), config).examples)
+        return sum(count for _, count in _scan(open_data(path, imports=imports), config)[1].runs)
     except DataProblem as problem:
         problem.field = "dataset.eval_path"
         raise

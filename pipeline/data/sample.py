@@ -131,7 +131,7 @@ def _plain(name: str) -> str:
 
 
 def _are_roles(values: Sequence[Any]) -> bool:
-    """Whether all values are names of roles, and a user or an assistant is among them: tools are called function too."""
+    """Whether all values name roles, a user or an assistant among them: tools are called function too."""
     roles = [KNOWN_ROLES.get(value.strip().lower()) if isinstance(value, str) else None for value in values]
     return None not in roles and bool({"user", "assistant"} & set(roles))
 

@@ -42,8 +42,8 @@ def fetch(
 ) -> Fetched:
     """Bring a source into the folder `into`; what an earlier attempt left there is gone on from.
 
-    With `max_rows`, only so many rows are fetched where the format allows to stop after a row; no file has fewer
-    than the source, but the last one may have more. `token` is for the Hub; without one, the environment's counts.
+    With `max_rows`, the files hold the first so many rows of the source, and more where their format does not allow
+    to stop after a row. `token` is for the Hub; without one, the environment's counts.
 
     Raises:
         DataProblem: the source does not exist, may not be read, or is not one.

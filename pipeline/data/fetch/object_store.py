@@ -128,9 +128,11 @@ def _file_system(source: str, extra: str) -> tuple[Any, str]:
     from fsspec.core import url_to_fs
 
     options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
-    if extra == "s3":
-        options["config_kwargs"] = {"connect_timeout": 10, "read_timeout": 30}
     try:
+        if extra == "s3":
+            options["config_kwargs"] = {"connect_timeout": 10, "read_timeout": 30}
+            # Public buckets are read by anybody, but only by requests that are not signed at all.
+            options["anon"] = import_module("botocore.session").Session().get_credentials() is None
         files, path = url_to_fs(source, **options)
     except ImportError as error:
         raise DataProblem(

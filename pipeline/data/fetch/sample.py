@@ -11,7 +11,7 @@ from pipeline.data.fetch.progress import Progress, Tally
 from pipeline.data.fetch.range_reader import RangeReader
 from pipeline.data.fetch.remote_file import RemoteFile, place_below
 from pipeline.data.fetch.retry import WAITS_SECONDS
-from pipeline.data.fetch.transfer import transfer_all
+from pipeline.data.fetch.transfer import not_written, transfer_all
 from pipeline.errors import DataProblem
 
 # A line is copied in pieces, so that one of any length needs little memory.
@@ -42,6 +42,7 @@ def sample_all(
         StorageFailed: the disk cannot be written, or a server failed too often.
     """
     places: dict[str, Path] = {}
+    whole: dict[str, RemoteFile] = {}
     tally, left = Tally(progress, total=None), max_rows
     for key, remote in remotes.items():
         if left == 0:
@@ -50,10 +51,12 @@ def sample_all(
         told = partial(tally.add, what=f"Reading the first rows of {remote.name}")
         taken = _take(remote, place, rows=left, told=told, waits=waits)
         if taken is None:
-            places |= transfer_all({key: remote}, folder, progress=tally.part(), waits=waits)
+            whole[key] = remote
         else:
             places[key] = place
             left -= taken
+    if whole:
+        places |= transfer_all(whole, folder, progress=tally.part(), waits=waits)
     return places
 
 
@@ -69,11 +72,13 @@ def _take(
         cut = _cut_of(remote.name, source.peek())
         if cut is None:
             return None
-        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
+            place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with place.open("wb") as target:
                 return cut(source, target, rows)
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowInvalid, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise not_written(place, error) from error
             raise DataProblem(f"{remote.name} is called .parquet and is no Parquet file, or a damaged one.") from error
 
 

@@ -79,6 +79,14 @@ def require_space(folder: Path, needed: int, *, what: str) -> None:
         )
 
 
+def not_written(path: Path, error: OSError) -> StorageFailed:
+    """What it means that a file could not be written."""
+    return StorageFailed(
+        f"{path.parent} cannot be written: {error.strerror}. Make room or correct its rights, then try again; what has "
+        "arrived is kept."
+    )
+
+
 def _fetch_one(remote: RemoteFile, place: Path, partial: Path, shared: _Shared) -> None:
     if place.exists() and remote.is_resumable:
         return
@@ -89,7 +97,7 @@ def _fetch_one(remote: RemoteFile, place: Path, partial: Path, shared: _Shared) 
         if _bytes_here(place, partial, remote) == 0:
             os.truncate(partial, 0)
     except OSError as error:
-        raise _not_written(partial, error) from error
+        raise not_written(partial, error) from error
     failures, furthest = 0, (counted := _bytes_here(place, partial, remote))
     while (have := _bytes_here(place, partial, remote)) != remote.size:
         try:
@@ -126,7 +134,7 @@ def _receive(body: Body, remote: RemoteFile, partial: Path, shared: _Shared) -> 
                 while written < len(chunk):
                     written += file.write(chunk[written:])
             except OSError as error:
-                raise _not_written(partial, error) from error
+                raise not_written(partial, error) from error
             shared.tally.add(len(chunk), what)
             unlooked += len(chunk)
             if unlooked > _LOOK_AT_DISK_BYTES:
@@ -159,13 +167,6 @@ def _check(remote: RemoteFile, partial: Path) -> None:
         raise StorageFailed(
             f"{remote.name} arrived damaged: its checksum is not the one that was announced. Try again."
         )
-
-
-def _not_written(path: Path, error: OSError) -> StorageFailed:
-    return StorageFailed(
-        f"{path.parent} cannot be written: {error.strerror}. Make room or correct its rights, then try again; what has "
-        "arrived is kept."
-    )
 
 
 def _in_words(size: int) -> str:

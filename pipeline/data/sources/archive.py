@@ -21,7 +21,9 @@ _CHUNK_BYTES = 1 << 20
 _RESERVE_BYTES = 1 << 30
 _DRIVE = re.compile(r"[A-Za-z]:")
 _ENCRYPTED = 0x1
-_DAMAGED = (zipfile.BadZipFile, zlib.error, gzip.BadGzipFile, EOFError)
+# What the standard library raises over the content of archives.
+DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError)
+_DAMAGED_GZIP = (gzip.BadGzipFile, zlib.error, EOFError)
 
 
 class _Readable(Protocol):
@@ -45,7 +47,7 @@ def unpack_zip(path: Path, name: str, folder: Path, *, is_wanted: Callable[[Pure
                 if not member.is_dir() and is_wanted(inside):
                     with archive.open(member) as packed:
                         _copy(packed, folder / inside, expansion)
-    except _DAMAGED as error:
+    except DAMAGED_ZIP as error:
         raise DataProblem(f"{name} is a damaged zip: {str(error).lower()}. Pack or download it again.") from error
     except OSError as error:
         raise DataProblem(
@@ -64,7 +66,7 @@ def unpack_gzip(path: Path, name: str, target: Path) -> None:
     try:
         with gzip.open(path) as packed:
             _copy(packed, target, expansion)
-    except _DAMAGED as error:
+    except _DAMAGED_GZIP as error:
         raise DataProblem(f"{name} is a damaged .gz, or is cut off. Compress or download it again.") from error
     except OSError as error:
         raise DataProblem(f"{name} could not be unpacked: {error.strerror}. Free some space.") from error

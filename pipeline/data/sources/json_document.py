@@ -20,7 +20,10 @@ from pipeline.errors import DataProblem
 _CHUNK_CHARACTERS = 1 << 20
 # Columns are only rows once all of them are read.
 _COLUMNS_LIMIT_BYTES = 256 << 20
-_LONGEST_TOKEN = len("-Infinity") + len(r"\ud83d\ude00")
+_TOKENS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
+_CUT_NUMBER = re.compile(r"\.|[eE][+-]?")
+# More than a token may have: a character as two escapes has 12.
+_EDGE = 32
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -51,13 +54,12 @@ def read_json_document(path: Path, name: str) -> Iterator[Found]:
 
 def _items(text: "_Text", *, split: str | None) -> Iterator[Found]:
     text.take("[")
-    text.row += 1
     while text.peek() != "]":
+        text.row += 1
         value, source = text.value(ROW_LIMIT_BYTES)
         reason = bad_byte(source)
         found = bad_text(reason, source) if reason else as_record(value, source)
         yield found._replace(split=split) if isinstance(found, Record) else found
-        text.row += 1
         if text.peek() != "]":
             text.take(",")
     text.take("]")
@@ -151,18 +153,19 @@ class _Text:
             try:
                 value, end = DECODER.raw_decode(self._buffer, self._position)
             except json.JSONDecodeError as error:
-                # Text that is not loaded yet, or cut off, can only be missed at the end.
-                is_open = error.msg.startswith("Unterminated") or error.pos > len(self._buffer) - _LONGEST_TOKEN
+                # What is not loaded yet can only be missed in an open text, or at the end.
+                is_open = error.msg.startswith("Unterminated") or len(self._buffer) - error.pos < _EDGE
                 if is_open and self._grow(limit):
                     continue
-                self.fail(None if is_open else f"{error.msg} before {self._buffer[error.pos : error.pos + 20]!r}")
+                is_cut_off = is_open and self._is_cut_off(error)
+                self.fail(None if is_cut_off else f"{error.msg} before {self._buffer[error.pos : error.pos + 20]!r}")
             except RecursionError:
                 self.fail("it is nested too deeply")
             except ValueError:
                 self.fail("it has a number with thousands of digits")
             else:
-                # A number at the end of what is loaded may go on.
-                if end == len(self._buffer) and self._grow(limit):
+                # A number at the end of what is loaded may go on: of 1.5e-7 all but 1 may be missed.
+                if len(self._buffer) - end < _EDGE and self._grow(limit):
                     continue
                 source = self._buffer[self._position : end]
                 self._position = end
@@ -198,6 +201,15 @@ class _Text:
             "lists of different splits are called train, validation and test."
         )
 
+    def _is_cut_off(self, error: json.JSONDecodeError) -> bool:
+        """Whether an error at the end of the document is that it ends there."""
+        rest = self._buffer[error.pos :].strip()
+        return (
+            error.msg.startswith(("Unterminated", "Invalid \\u"))
+            or any(token.startswith(rest) for token in _TOKENS)
+            or _CUT_NUMBER.fullmatch(rest) is not None
+        )
+
     def _grow(self, limit: int) -> bool:
         held = len(self._buffer) - self._position
         if held > limit:
@@ -209,6 +221,7 @@ class _Text:
 
     def _load(self, count: int) -> bool:
         more = self._file.read(count)
-        self._buffer = self._buffer[self._position :] + more
-        self._position = 0
+        if more:
+            self._buffer = self._buffer[self._position :] + more
+            self._position = 0
         return bool(more)

@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path
 from typing import Literal
 
+from pipeline.data.sources.archive import DAMAGED_ZIP
 from pipeline.data.sources.images import image_suffix
 from pipeline.data.sources.text_encoding import encoding_of
 from pipeline.errors import DataProblem
@@ -105,7 +106,7 @@ def _kind_of_zip(path: Path, name: str) -> Kind:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.namelist()
-    except (zipfile.BadZipFile, UnicodeDecodeError) as error:
+    except DAMAGED_ZIP as error:
         raise DataProblem(
             f"{name} is a damaged zip or workbook: {str(error).lower()}. Save or download it again."
         ) from error

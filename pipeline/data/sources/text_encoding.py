@@ -123,13 +123,14 @@ class _Transcoder(io.RawIOBase):
 
 def _refuse_other_encodings(sample: bytes, name: str) -> None:
     lines = sample.splitlines()
-    # The sample may end within a character.
-    whole = lines[:-1] if len(sample) == _SAMPLE_BYTES else lines
-    foreign = [line for line in whole if not line.isascii()]
+    foreign = [line for line in lines if not line.isascii()]
     errors = [error for line in foreign if (error := _decoding_error(line))]
-    if len(errors) > len(foreign) / 2 and len(errors) > _MOST_BAD_LINES * len(whole):
+    # The sample, or a file that is cut off, may end within a character.
+    if errors and errors[-1].object is lines[-1] and errors[-1].reason == "unexpected end of data":
+        errors.pop()
+    if len(errors) > len(foreign) / 2 and len(errors) > _MOST_BAD_LINES * len(lines):
         raise DataProblem(
-            f"{name} is {not_utf8(errors[0])}: {len(errors):,} of its first {len(whole):,} lines cannot be read. "
+            f"{name} is {not_utf8(errors[0])}: {len(errors):,} of its first {len(lines):,} lines cannot be read. "
             "Save it as UTF-8 (in Excel: CSV UTF-8)."
         )
 

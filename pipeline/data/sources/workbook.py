@@ -3,12 +3,12 @@
 import posixpath
 import xml.parsers.expat
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline.data.sources.archive import DAMAGED_ZIP
 from pipeline.data.sources.limits import ROW_LIMIT_BYTES, Expansion
 from pipeline.data.sources.sheet_values import NumberKind, number_kind, unescape
 from pipeline.errors import DataProblem
@@ -86,7 +86,7 @@ def open_workbook(path: Path, name: str) -> Iterator[Workbook]:
             _read_texts(workbook)
             _read_styles(workbook)
             yield workbook
-    except (zipfile.BadZipFile, zlib.error, EOFError, xml.parsers.expat.ExpatError, Damaged) as error:
+    except (*DAMAGED_ZIP, xml.parsers.expat.ExpatError, Damaged) as error:
         raise DataProblem(f"{name} is a damaged workbook: {error}. Open it in Excel, and save it again.") from error
 
 
