@@ -18,7 +18,9 @@ _DATE = "2026-01-01T00:00:00.000Z"
 
 
 class S3Server:
-    """Serves the objects that `put` was given; a context manager. Requests must be signed with `ACCESS_KEY`.
+    """Serves the objects that `put` was given; a context manager.
+
+    Requests must be signed with `ACCESS_KEY`, except for the buckets in `public`.
 
     `http` breaks connections on demand. `page_size` is how many keys come in one answer of a listing.
     """
@@ -27,6 +29,7 @@ class S3Server:
 
     def __init__(self, folder: Path) -> None:
         self.http = FileServer(self._answer)
+        self.public: set[str] = set()
         self._folder = folder
         self._objects: dict[str, dict[str, Path]] = {}
 
@@ -59,9 +62,10 @@ class S3Server:
         objects[key] = file
 
     def _answer(self, request: SeenRequest) -> Answer:
-        if f"Credential={ACCESS_KEY}/" not in request.headers.get("authorization", ""):
-            return _error(403, "AccessDenied", "Access Denied")
         bucket, _, key = request.path.lstrip("/").partition("/")
+        is_signed = f"Credential={ACCESS_KEY}/" in request.headers.get("authorization", "")
+        if not is_signed and bucket not in self.public:
+            return _error(403, "AccessDenied", "Access Denied")
         if bucket not in self._objects:
             return _error(404, "NoSuchBucket", "The specified bucket does not exist")
         if not key:

@@ -133,11 +133,16 @@ def test_key_that_may_not_read_is_told_where_it_belongs(store: S3Server, tmp_pat
     assert "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment of the studio" in failed.text
 
 
-def test_missing_key_is_named(store: S3Server, tmp_path: Path) -> None:
+def test_without_a_key_public_buckets_are_read_and_others_name_what_is_missing(store: S3Server, tmp_path: Path) -> None:
+    store.put("open", "rows.csv", b"a\n1\n")
+    store.put("gems", "here.csv", b"x")
+    store.public.add("open")
     environment = {name: value for name, value in store.environment.items() if "KEY" not in name}
     with Child({**environment, "HOME": str(tmp_path)}) as child:
+        assert child.fetch("s3://open/rows.csv", tmp_path).contents == {("", "rows.csv"): b"a\n1\n"}
         failed = child.fetch("s3://gems/here.csv", tmp_path)
-    assert "may not be read: Unable to locate credentials. Set AWS_ACCESS_KEY_ID" in failed.text
+    assert failed.text.startswith("s3://gems/here.csv may not be read: ")
+    assert "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" in failed.text
 
 
 def test_store_that_is_not_there_is_named(tmp_path: Path, store: S3Server) -> None:
@@ -147,7 +152,10 @@ def test_store_that_is_not_there_is_named(tmp_path: Path, store: S3Server) -> No
     assert "s3://gems/here.csv cannot be fetched: " in failed.text
 
 
-@pytest.mark.parametrize(("scheme", "extra", "package"), [("s3", "s3", "s3fs"), ("gs", "gcs", "gcsfs")])
+@pytest.mark.parametrize(
+    ("scheme", "extra", "package"),
+    [("s3", "s3", "s3fs"), ("s3", "s3", "botocore.session"), ("gs", "gcs", "gcsfs")],
+)
 def test_missing_package_is_named_with_its_installation(
     scheme: str, extra: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,15 +6,20 @@ import json
 import os
 from pathlib import Path
 
+import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.data.fetch.sample import cut_lines, cut_parquet, cut_records
+from pipeline.data.fetch import fetch
+from pipeline.data.fetch.http_file import http_file
+from pipeline.data.fetch.sample import cut_lines, cut_parquet, cut_records, sample_all
+from pipeline.errors import StorageFailed
+from tests.file_server import FileServer
 from tests.hub_server import HubServer
-from tests.pipeline.data.fetch.conftest import Child
+from tests.pipeline.data.fetch.conftest import Child, Site
 
 TEXT = st.text(st.sampled_from('ab,"\n\r é')).filter(lambda text: "\r" not in text)
 
@@ -117,6 +122,29 @@ def test_first_rows_survive_a_broken_connection(child: Child, hub: HubServer, tm
     hub.http.cut_once(f"/gems/shaky/resolve/{commit}/train.jsonl", after=50_000)
     fetched = child.fetch("gems/shaky", tmp_path, max_rows=1_000)
     assert list(fetched.contents.values()) == [b"".join(lines.splitlines(keepends=True)[:1_000])]
+
+
+def test_table_whose_server_fails_is_not_called_damaged(site: Site, web: FileServer, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": ["a" * 1000] * 1000}), tmp_path / "served.parquet")
+    site.files["/rows.parquet"] = tmp_path / "served.parquet"
+    size = (tmp_path / "served.parquet").stat().st_size
+    for _ in range(3):
+        web.answer_once("/rows.parquet", 503)
+    with httpx.Client() as client:
+        address = f"{web.url}/rows.parquet"
+        remote = http_file(client, address, name="rows.parquet", refuse=lambda _: StorageFailed(""), size=size, tag="1")
+        with pytest.raises(
+            StorageFailed, match=r"rows\.parquet cannot be fetched: .* answered 503 .* \(3 times in a row\)"
+        ):
+            sample_all({"rows.parquet": remote}, tmp_path, progress=lambda *_: None, max_rows=2, waits=(0, 0))
+
+
+def test_sample_that_cannot_be_written_is_named(site: Site, web: FileServer, tmp_path: Path) -> None:
+    (tmp_path / "served.jsonl").write_bytes(b"{}\n" * 100)
+    site.files["/rows.jsonl"] = tmp_path / "served.jsonl"
+    (tmp_path / "into").write_text("a file where a folder has to be")
+    with pytest.raises(StorageFailed, match=r"cannot be written: (Not a directory|File exists)\."):
+        fetch(f"{web.url}/rows.jsonl", into=tmp_path / "into", progress=lambda *_: None, max_rows=2)
 
 
 def test_file_that_is_no_parquet_is_named(child: Child, hub: HubServer, tmp_path: Path) -> None:
