@@ -126,7 +126,7 @@ def _refuse_other_encodings(sample: bytes, name: str) -> None:
     foreign = [line for line in lines if not line.isascii()]
     errors = [error for line in foreign if (error := _decoding_error(line))]
     # The sample, or a file that is cut off, may end within a character.
-    if errors and errors[-1].object is lines[-1] and errors[-1].reason == "unexpected end of data":
+    if errors and errors[-1].object == lines[-1] and errors[-1].reason == "unexpected end of data":
         errors.pop()
     if len(errors) > len(foreign) / 2 and len(errors) > _MOST_BAD_LINES * len(lines):
         raise DataProblem(

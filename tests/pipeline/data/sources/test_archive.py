@@ -87,6 +87,13 @@ def test_a_zip_that_lies_about_its_sizes_is_stopped(tmp_path: Path) -> None:
         read_bytes(tmp_path, "x.zip", bytes(content))
 
 
+def test_a_zip_of_a_kind_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    content = bytearray(zip_of({"rows.csv": CSV}))
+    content[content.index(b"PK\1\2") + 6] = 178
+    with pytest.raises(DataProblem, match=r"^x\.zip is a damaged zip or workbook: zip file version 17\.8\."):
+        read_bytes(tmp_path, "x.zip", bytes(content))
+
+
 def test_a_gzip_bomb_is_stopped_while_it_is_unpacked(tmp_path: Path) -> None:
     with pytest.raises(DataProblem, match=r"^rows\.csv\.gz unpacks to more than 200 times its size"):
         read_bytes(tmp_path, "rows.csv.gz", gzip.compress(b"\0" * (80 << 20), 9))

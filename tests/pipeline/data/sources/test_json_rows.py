@@ -52,6 +52,26 @@ def test_json_survives_the_edges_of_what_is_loaded_at_once(rows: list[dict[str, 
         assert read_bytes(Path(folder), "rows.json", halfway + document).rows == rows
 
 
+@pytest.mark.parametrize("offset", range(4))
+@pytest.mark.parametrize("name", ["rows.json", "rows.jsonl"])
+def test_a_character_over_the_edge_of_a_sample_is_one_character(name: str, offset: int, tmp_path: Path) -> None:
+    row = {"a": "x" * offset + "😀" * 600_000}
+    content = json.dumps([row] if name == "rows.json" else row, ensure_ascii=False)
+    assert read_bytes(tmp_path, name, content.encode()).rows == [row]
+
+
+@pytest.mark.parametrize("missing", range(1, 12))
+def test_a_value_over_the_edge_of_a_chunk_is_one_value(missing: int, tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [{"a": 1.5e-07}, {"a": True}, {"a": "😀"}, {"a": None}]
+    for row in rows:
+        document = json.dumps([row])
+        padding = " " * ((1 << 20) - len(document) + missing)
+        assert read_bytes(tmp_path, "rows.json", (padding + document).encode()).rows == [row]
+        # A number by itself is a member's value.
+        about = '{"version": ' + " " * ((1 << 20) - 20 - missing) + '1.5e-07, "data": ' + document + "}"
+        assert read_bytes(tmp_path, "rows.json", about.encode()).rows == [row]
+
+
 def test_a_number_over_the_edge_of_a_chunk_is_one_number(tmp_path: Path) -> None:
     beginning = b'[{"a": 1}, 12'
     content = b" " * ((1 << 20) - len(beginning)) + beginning + b'34, {"a": 2}]'
@@ -153,12 +173,17 @@ def test_a_line_of_200_mb_is_skipped_without_being_loaded(tmp_path: Path) -> Non
     [
         ('[{"a": 1}, {"a": ', "rows.json is cut off in row 2: it ends in the middle."),
         ('[{"a": 1}, {"a": "hel', "rows.json is cut off in row 2: it ends in the middle."),
-        ('[{"a": 1}, {"a": 2}', "rows.json is cut off in row 3: it ends in the middle."),
+        ('[{"a": 1}, {"a": 2}', "rows.json is cut off in row 2: it ends in the middle."),
         ('[{"a": 1},', "rows.json is cut off in row 2: it ends in the middle."),
         ("[", "rows.json is cut off in row 1: it ends in the middle."),
-        ('{"data": [{"a": 1}', "rows.json is cut off in row 2: it ends in the middle."),
+        ('{"data": [{"a": 1}', "rows.json is cut off in row 1: it ends in the middle."),
         ('{"data"', "rows.json is cut off: it ends in the middle."),
-        ('[{"a": 1} {"a": 2}, ' + '{"a": 3}, ' * 20 + "]", "rows.json is not JSON in row 2: ',' is missing before '{"),
+        ('[{"a": 1, }]', "rows.json is not JSON in row 1: Expecting property name enclosed in double quotes"),
+        ('[{"a": treu}]', "rows.json is not JSON in row 1: Expecting value before 'treu}]'."),
+        ('[{"a": tr', "rows.json is cut off in row 1"),
+        ('[{"a": "\\ud83d\\u00', "rows.json is cut off in row 1"),
+        ('{"test": [{"a": 1}], "train": [{"a": 2}, {"a": ', "rows.json is cut off in row 3: it ends in the middle."),
+        ('[{"a": 1} {"a": 2}, ' + '{"a": 3}, ' * 20 + "]", "rows.json is not JSON in row 1: ',' is missing before '{"),
         ('[{"a" 1}, ' + '{"a": 3}, ' * 20 + "]", "rows.json is not JSON in row 1: Expecting ':' delimiter before '1"),
         ('[{"a": 1}\n]\n[{"a": 2}]', "rows.json has more after its end: '[{\"a\": 2}]'."),
         ('{\n"a": 1}\n{\n"a": 2}', "rows.json holds one object with 'a', not a list of rows."),
