@@ -23,12 +23,12 @@ def read_delimited(path: Path, name: str, *, kind: Literal["csv", "tsv"]) -> Ite
     Raises:
         DataProblem: the header is unusable, a quote is never closed, or a record is over the limit.
     """
+    # Of the process, not of the reader: without it a cell of more than 128 KiB is an error.
+    csv.field_size_limit(ROW_LIMIT_BYTES)
     with open_text(path, name) as file:
         sample = file.read(_SAMPLE_CHARACTERS)
         dialect = find_dialect(sample, preferred=_PREFERRED[kind], is_whole=len(sample) < _SAMPLE_CHARACTERS)
     with open_text(path, name) as file:
-        # Of the process, not of the reader: without it a cell of more than 128 KiB is an error.
-        csv.field_size_limit(ROW_LIMIT_BYTES)
         lines = _Lines(file, name)
         reader = dialect.reader(lines)
         header: list[str] | None = None
