@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.config import FineTuneJobConfig, ImportJobConfig
+from pipeline.config import AugmentJobConfig, FineTuneJobConfig, ImportJobConfig
 from pipeline.config_flags import add_config_flags, document_with_flags
 from pipeline.config_reference import config_reference
 from pipeline.errors import InvalidConfig, Problem, UserError
@@ -107,6 +107,10 @@ def _run(run_dir: RunDir, *, listener: Listener | None) -> int:
                     from pipeline.import_job import ImportJob
 
                     ImportJob(config, run_dir, tracker).run()
+                case AugmentJobConfig() as config:
+                    from pipeline.augment_job import AugmentJob
+
+                    AugmentJob(config, run_dir, tracker).run()
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_FAILED

@@ -7,6 +7,7 @@ in   {"id", "op": "inspect", "dataset": {…}, "seed"}             what a run wo
      {"id", "op": "lengths", "dataset": {…}, "base_model", …}                every row's length in tokens
      {"id", "op": "remap", "folder", "mapping"}                  another mapping, and the integrity report under it
      {"id", "op": "clean", "folder", "target", "drop": […]}      a copy without the rows of some findings
+     {"id", "op": "review_…" or "merge_rows", "review", …}       generated rows: see pipeline.augment.desk
 out  {"id", "event": "progress", "share": 0–1, "message"}*   then   {"id", "event": "done", …}
      or {"id", "event": "error", "code", "message"}
 """
@@ -19,6 +20,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter
 
+from pipeline.augment import desk
 from pipeline.config import DatasetConfig, ModelConfig
 from pipeline.data.mapping import Mapping, Recognition
 from pipeline.data.row_store import FLAGS_FILE, REPORT_FILE, SUMMARY_FILE, RowStore, write_document
@@ -122,6 +124,7 @@ Request = Annotated[
     | LengthsRequest
     | RemapRequest
     | CleanRequest
+    | desk.ReviewRequest
     | QuitRequest,
     Field(discriminator="op"),
 ]
@@ -175,6 +178,8 @@ class Databench:
                 return {"report": report.model_dump(mode="json")}
             case RemapRequest():
                 return _remap(request, progress)
+            case desk.ReviewRowsRequest() | desk.DecideRequest() | desk.EditRequest() | desk.MergeRequest():
+                return desk.answer_review(request, progress)
             case _:
                 from pipeline.data.integrity.clean import copy_suffix, write_cleaned_copy
 

@@ -12,6 +12,7 @@ Stage = Literal[
     "fetching",
     "reading",
     "checking",
+    "augmenting",
     "loading_model",
     "loading_data",
     "training",

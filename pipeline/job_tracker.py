@@ -21,6 +21,7 @@ STAGE_PROGRESS: dict[Stage, float] = {
     "fetching": 0.02,
     "reading": 0.4,
     "checking": 0.6,
+    "augmenting": 0.1,
     "loading_model": 0.1,
     "loading_data": 0.3,
     "training": 0.4,

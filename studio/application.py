@@ -19,6 +19,7 @@ from db.database import Database
 from pipeline.errors import StorageFailed
 from studio.api.middleware import OriginGuard, SecurityHeaders
 from studio.api.rest import build_routes
+from studio.augmentation import Augmentations
 from studio.auth import Authenticator, TokenLogin
 from studio.catalog import Catalog
 from studio.databench import Databench
@@ -62,11 +63,13 @@ def build_studio(settings: Settings, environment: dict[str, str]) -> Studio:
         environment_for=lambda owner: keys.environment_for(KEYS_OF_CHILDREN, owner=owner),
     )
     databench = Databench(environment, imports=settings.imports)
+    registry = Registry(settings, database, scheduler, databench)
     return Studio(
         settings,
         database,
         scheduler,
-        registry=Registry(settings, database, scheduler, databench),
+        registry=registry,
+        augmentations=Augmentations(settings, database, scheduler, registry),
         workbench=Workbench(environment),
         catalog=Catalog(settings.assets),
         keys=keys,

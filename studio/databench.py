@@ -87,6 +87,10 @@ class Databench:
         """Write a copy without the rows of some findings. Raises DataProblem."""
         return self._ask({"op": "clean", "folder": folder, "target": str(target), "drop": drop})
 
+    def review(self, op: str, review: Path, **request: Any) -> dict[str, Any]:
+        """Ask about generated rows; `pipeline.augment.desk` lists what can be asked. Raises DataProblem."""
+        return self._ask({"op": op, "review": str(review), **request})
+
     def _ask(self, request: dict[str, Any], progress: Progress | None = None) -> dict[str, Any]:
         last: dict[str, Any] = {}
         try:

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from db import datasets, jobs
@@ -18,7 +19,7 @@ from pipeline.errors import DataProblem, InvalidConfig, Problem, UserError
 from pipeline.run_dir import RunDir
 from pipeline.validation import parse_import_config
 from studio.databench import Databench, Progress
-from studio.datasets import SHARED_OWNER, describe, safe_name, take_upload
+from studio.datasets import SHARED_OWNER, describe, is_private, safe_name, take_upload
 from studio.scheduler import Scheduler
 from studio.settings import Settings
 
@@ -52,8 +53,11 @@ class Registry:
         """Queue the import of a file, a Hub data set or an address. Raises InvalidConfig."""
         config = parse_import_config({"name": _default_name(data), **data})
         path = Path(config.source).expanduser()
-        if not self.settings.is_local and path.exists() and not self._may_read(path, owner):
+        if not self.settings.is_local and path.exists() and not self.may_read(path, owner):
             problem = Problem("source", f"{config.source} is outside the studio's folders. Upload the file instead.")
+            raise InvalidConfig([problem])
+        if not self.settings.is_local and (host := urlsplit(config.source).hostname) and is_private(host):
+            problem = Problem("source", f"{host} is inside the studio's own network. Upload the file instead.")
             raise InvalidConfig([problem])
         return self._queue(config, owner=owner)
 
@@ -239,12 +243,12 @@ class Registry:
         problems = [
             Problem(field, f"{value} is not a data set of yours. Upload the file instead.")
             for field, value in named.items()
-            if value is not None and Path(value).expanduser().exists() and not self._may_read(Path(value), owner)
+            if value is not None and Path(value).expanduser().exists() and not self.may_read(Path(value), owner)
         ]
         if problems:
             raise InvalidConfig(problems)
 
-    def _may_read(self, path: Path, owner: str) -> bool:
+    def may_read(self, path: Path, owner: str) -> bool:
         """The local user may read any file of the machine; others only their data sets and what ships."""
         real = path.expanduser().resolve()
         if real.is_relative_to(self.settings.assets):

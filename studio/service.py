@@ -21,6 +21,7 @@ from pipeline.data.inspection import Inspection
 from pipeline.errors import DataProblem, InvalidConfig, Problem, UserError
 from pipeline.run_dir import RunDir
 from pipeline.validation import parse_job_config
+from studio.augmentation import Augmentations
 from studio.catalog import Catalog
 from studio.datasets import ModelTraits, model_traits
 from studio.hub_cache import cached_models
@@ -83,6 +84,7 @@ class Studio:
         scheduler: Scheduler,
         *,
         registry: Registry,
+        augmentations: Augmentations,
         workbench: Workbench,
         catalog: Catalog,
         keys: Keys,
@@ -91,6 +93,7 @@ class Studio:
         self.database = database
         self.scheduler = scheduler
         self.registry = registry
+        self.augmentations = augmentations
         self.workbench = workbench
         self.catalog = catalog
         self.keys = keys

@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute
 from db import jobs as job_records
 from studio import views
 from studio.api.archive import zip_folder
+from studio.api.augment_routes import add_augment_routes
 from studio.api.dataset_routes import add_dataset_routes
 from studio.api.errors import SentenceRoute
 from studio.api.secret_routes import add_secret_routes
@@ -37,6 +38,7 @@ def build_routes(studio: Studio, authenticator: Authenticator) -> list[BaseRoute
     _add_activity_routes(router, studio, owner_of)
 
     add_dataset_routes(router, studio, owner_of)
+    add_augment_routes(router, studio, owner_of)
     add_secret_routes(router, studio.keys, owner_of)
     return [*open_door.routes, *router.routes]
 
