@@ -198,7 +198,12 @@ def _apply(session: Session, job: Job, event: Event) -> None:
             warnings = [*job.facts.get("warnings", []), {"code": event.code, "message": event.message}]
             job.facts = {**job.facts, "warnings": warnings}
         case TransferProgressed():
-            job.facts = {**job.facts, "transfer": event.model_dump(mode="json", exclude={"type"})}
+            base = job.facts.get("transfer_base")
+            if base is None or base["attempt"] != job.attempt:
+                # What an earlier attempt had fetched says nothing about the rate of this one.
+                base = {"attempt": job.attempt, "bytes_done": event.bytes_done, "time": event.time}
+            moved = event.model_dump(mode="json", exclude={"type"})
+            job.facts = {**job.facts, "transfer": moved, "transfer_base": base}
             job.message = event.message or job.message
             job.progress = max(job.progress, _transfer_progress(event))
         case DatasetImported():

@@ -66,7 +66,8 @@ class ImportJob:
         )
 
     def _report(self, progress: Progress) -> None:
-        if not self._due():
+        is_last = progress.bytes_done == progress.bytes_total
+        if not (self._due() or is_last):
             return
         self.tracker.record(
             TransferProgressed(

@@ -1,8 +1,10 @@
 """Data sets of the studio: names, uploads, the entry that a finished import makes, and whether a model can use them."""
 
+import ipaddress
 import json
 import re
 import shutil
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,15 @@ def safe_name(name: str) -> str:
     if not cleaned:
         raise DataProblem(f"{name!r} is not a file name. Rename the file and upload it again.")
     return cleaned[-120:]
+
+
+def is_private(host: str) -> bool:
+    """Whether a name or number leads to this machine or its own network; one that leads nowhere does not."""
+    try:
+        found = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
+    except OSError:
+        return False
+    return any(not ipaddress.ip_address(str(address).partition("%")[0]).is_global for address in found)
 
 
 def take_upload(settings: Settings, source: Path, *, name: str, owner: str) -> Path:

@@ -128,8 +128,9 @@ def transfer_view(job: Job) -> dict[str, Any]:
     """An import: how far it is, at what rate, and what became of it."""
     moved = job.facts.get("transfer", {})
     done, total = moved.get("bytes_done", 0), moved.get("bytes_total")
-    elapsed = None if not moved or job.started_at is None else moved["time"] - job.started_at.timestamp()
-    rate = done / elapsed if elapsed else None
+    base = job.facts.get("transfer_base", moved)
+    elapsed = moved["time"] - base["time"] if moved else 0.0
+    rate = (done - base["bytes_done"]) / elapsed if elapsed > 0 else None
     left = (total - done) / rate if rate and total and job.state == JobState.RUNNING else None
     return {
         "id": job.id,

@@ -19,7 +19,8 @@ TICK_SECONDS = 0.1
 def make_studio(settings: Settings) -> Studio:
     """A studio on a migrated database below the settings' home."""
     prepare_home(settings)
-    return build_studio(settings, {name: os.environ[name] for name in ("HOME", "HF_HUB_OFFLINE")})
+    passed = ("HOME", "HF_HUB_OFFLINE", "HF_ENDPOINT")
+    return build_studio(settings, {name: os.environ[name] for name in passed if name in os.environ})
 
 
 @contextmanager

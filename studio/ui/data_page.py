@@ -15,7 +15,7 @@ from studio.datasets import SHARED_OWNER
 from studio.service import Studio
 from studio.ui.dataset_card import SHAPE_WORDS, dataset_card, unrecognised_card
 from studio.ui.handlers import QUIET, Caller
-from studio.ui.html import callout, key_values
+from studio.ui.html import callout, key_values, readable_size
 from studio.ui.import_box import build_import_box
 from studio.ui.shell import page_header
 
@@ -136,9 +136,9 @@ def dataset_table(found: Sequence[Dataset]) -> str:
         f"{escape(data.name)}{f' v{data.version}' if data.version > 1 else ''}</a></th>"
         f'<td data-label="Shape">{escape(SHAPE_WORDS.get(data.format, "Not recognised"))}</td>'
         f'<td data-label="Rows" class="lap-num">{data.num_samples:,}</td>'
-        f'<td data-label="Size" class="lap-num">{data.size_bytes / 1e6:,.1f} MB</td>'
+        f'<td data-label="Size" class="lap-num">{readable_size(data.size_bytes)}</td>'
         f'<td data-label="Checked">{_checked(data)}</td>'
-        f'<td data-label="Tags">{"".join(_tag(tag) for tag in data.tags)}</td></tr>'
+        f'<td data-label="Tags"><span>{"".join(_tag(tag) for tag in data.tags)}</span></td></tr>'
         for data in found
     )
     heads = "".join(
@@ -161,7 +161,7 @@ def clean_address(identifier: str, drop: list[str]) -> str:
 
 def deletion_words(dataset: Dataset, used: Sequence[Job]) -> str:
     """What deleting a data set means."""
-    size = f"{dataset.size_bytes / 1e6:,.1f} MB are freed. It cannot be brought back from here."
+    size = f"{readable_size(dataset.size_bytes)} are freed. It cannot be brought back from here."
     if not used:
         return f"No run has used it. {size}"
     names = ", ".join(job.name for job in used[:5]) + (", …" if len(used) > 5 else "")
@@ -179,7 +179,7 @@ def _detail(studio: Studio, dataset: Dataset, owner: str) -> str:
         ]
     )
     use = f'<a class="lap-button lap-button--primary" href="/new?data={quote(dataset.id)}">Train on it</a>'
-    head = f'<div class="lap-card lap-stack">{facts}<div class="lap-cluster">{use}</div></div>'
+    head = f'<div class="lap-card lap-dataset">{facts}<div class="lap-cluster">{use}</div></div><br>'
     try:
         found = studio.registry.inspect(DatasetConfig(path=dataset.path), owner=owner)
     except UserError as error:

@@ -26,7 +26,7 @@ def dataset_card(found: Inspection, dataset: Dataset | None) -> str:
     """The whole card of a data set that can be used."""
     return "".join(
         (
-            '<section class="lap-card lap-stack" aria-label="The data set as it was read">',
+            '<section class="lap-card lap-dataset" aria-label="The data set as it was read">',
             _headline(found, dataset),
             key_values(_numbers(found)),
             histogram(dataset.integrity_report["histogram"])

@@ -44,6 +44,14 @@ def key_values(pairs: Iterable[tuple[str, str]]) -> str:
     return f'<dl class="lap-kv">{rows}</dl>'
 
 
+def readable_size(count: int) -> str:
+    """Bytes for people, in powers of ten."""
+    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= factor:
+            return f"{count / factor:,.1f} {unit}"
+    return f"{count} bytes"
+
+
 def field_label(path: str) -> str:
     """The name of a field for people."""
     return path.rsplit(".", 1)[-1].replace("_", " ").capitalize() if path else "This configuration"

@@ -140,12 +140,12 @@ def build_import_box(studio: Studio, caller: Caller) -> ImportBox:
                 chooser: gr.update(visible=False),
                 fetch: gr.update(visible=False),
             }
-        subsets = list(found["subsets"])
-        names = list(found["subsets"][subsets[0]]) if subsets else []
+        subsets, chosen = list(found["subsets"]), found["default_subset"]
+        names = list(found["subsets"].get(chosen, {}))
         return {
             hub_card: callout("info", found["id"], hub_words(found)),
             chooser: gr.update(visible=True),
-            subset: gr.update(choices=subsets, value=subsets[0] if subsets else None),
+            subset: gr.update(choices=subsets, value=chosen),
             splits: gr.update(choices=names, value=[]),
             fetch: gr.update(visible=True),
         }
