@@ -112,10 +112,10 @@ def dataset_view(dataset: Dataset) -> dict[str, Any]:
         "integrity_passed": dataset.integrity_passed,
         "integrity_report": dataset.integrity_report,
         "statistics": {
+            **dataset.integrity_report.get("statistics", {}),
             "splits": list(dataset.splits),
             "num_splits": len(dataset.splits),
             "rows_per_split": dataset.splits,
-            **dataset.integrity_report.get("statistics", {}),
         },
         "tags": dataset.tags,
         "metadata": {"source": dataset.source, **dataset.details},

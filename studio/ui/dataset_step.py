@@ -15,7 +15,9 @@ from pipeline.data.inspection import Inspection
 from pipeline.data.mapping import Recognition
 from pipeline.errors import InvalidConfig, UserError
 from pipeline.validation import problems_of
+from studio.datasets import SHARED_OWNER
 from studio.forms import Form, element_id
+from studio.registry import DEMO_NAME
 from studio.service import Studio
 from studio.ui.dataset_card import dataset_card, length_card, token_card, unrecognised_card
 from studio.ui.handlers import QUIET, Caller
@@ -243,7 +245,9 @@ def dataset_at(studio: Studio, path: str, owner: str) -> Dataset | None:
 def dataset_choices(studio: Studio, owner: str) -> list[tuple[str, str]]:
     """Data sets by name, version and size, for the list."""
     found, _ = studio.registry.datasets(owner=owner)
-    return [
+    # In its first seconds a new studio is still importing the demo.
+    waiting = [] if any(data.owner == SHARED_OWNER for data in found) else [(DEMO_NAME, studio.registry.demo_path())]
+    return waiting + [
         (f"{data.name}{f' v{data.version}' if data.version > 1 else ''} · {data.num_samples:,} rows", data.path)
         for data in found
     ]
