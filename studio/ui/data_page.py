@@ -13,6 +13,7 @@ from pipeline.errors import UserError
 from studio.auth import Authenticator
 from studio.datasets import SHARED_OWNER
 from studio.service import Studio
+from studio.ui.augment_box import build_augment_box
 from studio.ui.dataset_card import SHAPE_WORDS, dataset_card, unrecognised_card
 from studio.ui.handlers import QUIET, Caller
 from studio.ui.html import callout, key_values, readable_size
@@ -32,6 +33,7 @@ _OPEN_LIST = "(gone) => { if (gone) window.location.assign('/data') }"
 def build_data_page(demo: gr.Blocks, studio: Studio, authenticator: Authenticator) -> None:
     """Render the page. `?id=` opens one data set."""
     caller, registry = Caller(authenticator), studio.registry
+    chosen = gr.Textbox(visible=False)
     with gr.Column(elem_classes="lap-page"):
         page_header("Data", "What you have brought in, what it holds, and what is wrong with it.")
         notice = gr.HTML(elem_id="data-notice")
@@ -51,6 +53,7 @@ def build_data_page(demo: gr.Blocks, studio: Studio, authenticator: Authenticato
                 gr.HTML('<p class="lap-meta">The rows as they are, without those that you take out here.</p>')
                 drop = gr.CheckboxGroup(list(_CLEANABLE), label="Take out", value=["duplicate_rows"], elem_id="clean")
                 clean_link = gr.HTML(elem_id="clean-link")
+            augment = build_augment_box(studio, caller, chosen)
             with gr.Row(elem_classes="lap-buttons"):
                 ask = gr.Button("Delete this data set…", variant="secondary", elem_id="delete-dataset")
             with gr.Column(visible=False) as confirmation:
@@ -58,7 +61,6 @@ def build_data_page(demo: gr.Blocks, studio: Studio, authenticator: Authenticato
                 with gr.Row(elem_classes="lap-buttons"):
                     keep = gr.Button("Keep it", variant="secondary", elem_id="keep-dataset")
                     delete = gr.Button("Delete it", variant="stop", elem_id="confirm-delete-dataset")
-    chosen = gr.Textbox(visible=False)
     gone = gr.Textbox(visible=False)
 
     def show_list(request: gr.Request, words: str = "") -> str:
@@ -84,6 +86,7 @@ def build_data_page(demo: gr.Blocks, studio: Studio, authenticator: Authenticato
             save: gr.update(visible=own),
             ask: gr.update(visible=own),
             clean_link: clean_address(identifier, ["duplicate_rows"]),
+            **augment.resume(identifier, owner),
         }
 
     def save_words(identifier: str, words: str, labels: str, request: gr.Request) -> str:
@@ -114,7 +117,8 @@ def build_data_page(demo: gr.Blocks, studio: Studio, authenticator: Authenticato
     demo.load(
         open_page,
         None,
-        [notice, listing, table, detail, chosen, card, description, tags, save, ask, clean_link, *box.outputs],
+        [notice, listing, table, detail, chosen, card, description, tags, save, ask, clean_link, *box.outputs]
+        + [augment.accordion, *augment.outputs],
         **QUIET,
     )
     search.input(show_list, search, table, trigger_mode="always_last", **QUIET)
