@@ -3,20 +3,21 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from db import jobs
 from db.database import Database
 from db.models import Dataset, Job
 from db.states import RESTING
-from pipeline.augment.config import DocumentAugmentation
+from pipeline.augment.config import DocumentAugmentation, EndpointAugmentation
 from pipeline.augment_job import PREVIEW_FILE, REVIEW_FOLDER, PreviewDocument
 from pipeline.config import AugmentJobConfig, ImportJobConfig
 from pipeline.data.mapping import Mapping as ColumnMapping
 from pipeline.errors import DataProblem, InvalidConfig, Problem
 from pipeline.run_dir import RunDir
 from pipeline.validation import parse_augment_config
-from studio.datasets import safe_name, take_upload
+from studio.datasets import is_private, safe_name, take_upload
 from studio.registry import Forbidden, Registry
 from studio.scheduler import Scheduler
 from studio.settings import Settings
@@ -171,15 +172,26 @@ class Augmentations:
                 [Problem(name, f"is not a setting. Give {' and '.join(_SETTINGS)}.") for name in unknown]
             )
         config = parse_augment_config({**data, "name": dataset.name, "dataset": dataset.path, "preview": preview})
+        problems = self._out_of_bounds(config, owner=owner)
+        if problems:
+            raise InvalidConfig(problems)
+        return config
+
+    def _out_of_bounds(self, config: AugmentJobConfig, *, owner: str) -> list[Problem]:
+        """Documents that the caller may not read, and an endpoint that strangers may not reach through the studio."""
+        problems = []
         if isinstance(config.augmentation, DocumentAugmentation):
-            problems = [
+            problems += [
                 Problem("augmentation.documents", f"{path} is not a document of yours. Upload it instead.")
                 for path in config.augmentation.documents
                 if not self.registry.may_read(Path(path), owner)
             ]
-            if problems:
-                raise InvalidConfig(problems)
-        return config
+        if isinstance(config.augmentation, EndpointAugmentation) and not self.settings.is_local:
+            host = urlsplit(config.augmentation.endpoint.base_url).hostname
+            if host is not None and is_private(host):
+                sentence = f"{host} is inside the studio's own network. Name a server that all can reach."
+                problems.append(Problem("augmentation.endpoint.base_url", sentence))
+        return problems
 
     def _own(self, dataset_id: str, *, owner: str) -> Dataset:
         dataset = self.registry.dataset(dataset_id, owner=owner)

@@ -287,3 +287,17 @@ def test_settings_that_cannot_be_are_named(studio: Studio, dataset: Dataset, dat
     with pytest.raises(InvalidConfig) as error:
         studio.augmentations.start(dataset.id, data, owner="ana")
     assert any(problem.field.endswith(field) for problem in error.value.problems)
+
+
+def test_strangers_reach_neither_the_studios_network_nor_its_files(tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("A secret.", encoding="utf-8")
+    with open_studio(tmp_path / "home", host="0.0.0.0") as studio:
+        file = write_splits(tmp_path / "stones") / "train.jsonl"
+        (tmp_path / "taken").write_bytes(file.read_bytes())
+        transfer = finish(studio, studio.registry.import_upload(tmp_path / "taken", name="a.jsonl", owner="ana"))
+        endpoint = {"base_url": "http://127.0.0.1:9/v1", "model": MODEL}
+        wanted = {"kind": "documents", "endpoint": endpoint, "documents": [str(tmp_path / "secret.txt")]}
+        with pytest.raises(InvalidConfig) as error:
+            studio.augmentations.start(transfer.facts["dataset_id"], {"augmentation": wanted}, owner="ana")
+    fields = [problem.field for problem in error.value.problems]
+    assert fields == ["augmentation.documents", "augmentation.endpoint.base_url"]
