@@ -40,8 +40,7 @@ _REFUSALS = {
 def preview_card(shown: PreviewDocument, *, per_minute: int | None) -> str:
     """Some rows before and after, and what all of them would cost."""
     rows = "".join(
-        f'<tr><th scope="row">{escape(str(item.made_from))}</th><td>{_shown(item)}</td></tr>'
-        for item in shown.rows
+        f'<tr><th scope="row">{escape(str(item.made_from))}</th><td>{_shown(item)}</td></tr>' for item in shown.rows
     )
     head = '<thead><tr><th scope="col">Made from</th><th scope="col">Before and after</th></tr></thead>'
     table = f'<table class="lap-table lap-diff">{head}<tbody>{rows}</tbody></table>'
@@ -68,7 +67,8 @@ def outcome_card(job: Mapping[str, Any], counts: Mapping[str, Any]) -> str:
     refused = [f"{count:,} {_REFUSALS[kind]}" for kind, count in counts["refused"].items()]
     made += f" Refused: {', '.join(refused)}." if refused else ""
     if counts["requests"]:
-        used = f"{counts['requests']:,} requests, {counts['input_tokens']:,} tokens sent"
+        requests = "1 request" if counts["requests"] == 1 else f"{counts['requests']:,} requests"
+        used = f"{requests}, {counts['input_tokens']:,} tokens sent"
         cost = f", {job['counts']['cost']:.4f} US dollars" if "cost" in job["counts"] else ""
         made += f" Used: {used}, {counts['output_tokens']:,} received{cost}."
     if job["state"] == "completed":
@@ -136,10 +136,12 @@ def _shown(item: BeforeAfter) -> str:
 
 
 def _change(before: Sequence[Mapping[str, Any]], after: Mapping[str, Any]) -> str:
-    # Several rows, or a passage, are what a new row is like or about; there is nothing to mark in it.
     if len(before) == 1 and before[0].keys() == after.keys():
         return difference(text_of(before[0]), text_of(after))
-    return lines(_cut(text_of(after)))
+    # Several rows, or a passage, are what a new row is like or about; there is nothing to mark in them.
+    source = "<br><br>".join(lines(_cut(text_of(row))) for row in before)
+    shown = f"<details><summary>What it was made from</summary>{source}</details>" if source else ""
+    return f"<ins>{lines(_cut(text_of(after)))}</ins>{shown}"
 
 
 def _turn(turn: Mapping[str, Any]) -> str:
@@ -161,12 +163,13 @@ def _estimate(shown: PreviewDocument, *, per_minute: int | None) -> list[tuple[s
         return [*pairs, ("Cost", "none, nothing is sent")]
     tokens = f"{estimate.input_tokens:,} tokens sent, {estimate.output_tokens:,} received"
     cost = "unknown: give the prices to see it" if estimate.cost is None else f"about {estimate.cost:.4f} US dollars"
-    minutes = f"at least {estimate.minutes_at_rate_limit:,.1f} minutes at {per_minute:,} requests a minute"
+    least = estimate.minutes_at_rate_limit
+    minutes = "less than a minute" if least < 1 else f"at least {least:,.1f} minutes"
     return [
         *pairs,
         ("Requests", f"{estimate.requests:,}, about {tokens} ({estimate.tokens_counted_by})"),
         ("Cost", cost),
-        ("Time", minutes),
+        ("Time", f"{minutes} at {per_minute:,} requests a minute"),
     ]
 
 

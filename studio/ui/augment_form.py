@@ -54,8 +54,8 @@ class AugmentForm:
         if kind in _ASKING:
             settings["endpoint"] = _filled(self.endpoint.read(values))
         if kind == "documents":
-            paths = (values[self.documents] or "").splitlines()
-            settings["documents"] = [path.strip() for path in paths if path.strip()]
+            paths = [path.strip() for path in (values[self.documents] or "").splitlines() if path.strip()]
+            settings |= {"documents": paths} if paths else {}
         return {"augmentation": settings, **_filled({"seed": values[self.seed]})}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
+from tests.endpoint_server import MODEL, EndpointServer
 from tests.server import StudioProcess
 
 
@@ -57,3 +58,36 @@ def test_typos_go_from_ten_to_a_new_version(page: Page, server: StudioProcess, t
     card = page.locator("#data-card")
     expect(card).to_contain_text("124 of 124")
     expect(page.get_by_label("Description")).to_have_value("Version 1 with 24 rows added: 24 by slips of the keyboard.")
+
+
+def test_questions_about_a_document_through_an_endpoint(page: Page, server: StudioProcess, tmp_path: Path) -> None:
+    key = "sk-test-0123456789/abcdef"
+    saved = page.request.put(f"{server.url}/api/secrets/LAPIDARY_ENDPOINT_KEY", data={"value": key})
+    assert saved.ok, saved.text()
+    guide = tmp_path / "guide.txt"
+    guide.write_text("Quartz is hard. Talc is soft. Opal shines.", encoding="utf-8")
+    bring_in(page, server, write_rows(tmp_path / "asked.jsonl", 20))
+    page.get_by_role("button", name="Add rows").click()
+    page.get_by_label("How rows are made").click()
+    page.get_by_role("option", name="Questions about documents (asks a model)").click()
+    notice = page.locator("#augment-status")
+    page.locator("#augment-preview").click()
+    for field in ("Base url", "Model", "Documents"):
+        expect(notice).to_contain_text(f"{field} is required")
+    page.locator("#augment-upload input[type=file]").set_input_files(str(guide))
+    expect(page.locator("#augment-documents textarea")).to_have_value(re.compile(r"guide\.txt$"))
+    with EndpointServer(key=key) as endpoint:
+        page.locator("#field-augment-endpoint-base-url").get_by_role("textbox").fill(endpoint.base_url)
+        page.locator("#field-augment-endpoint-model").get_by_role("textbox").fill("nobody")
+        page.locator("#augment-preview").click()
+        expect(notice).to_contain_text("No rows can be made")
+        expect(page.locator("#augment-make")).to_be_disabled()
+        page.locator("#field-augment-endpoint-model").get_by_role("textbox").fill(MODEL)
+        page.locator("#augment-preview").click()
+        expect(notice.locator("[data-preview] tbody tr")).to_have_count(3)
+        expect(notice).to_contain_text("less than a minute at 60 requests a minute")
+        expect(notice).to_contain_text("Quartz is hard. Talc is soft. Opal shines.")
+        page.locator("#augment-make").click()
+        expect(page.locator("#review-table tbody tr")).to_have_count(3)
+    expect(page.locator("#review-table")).to_contain_text("guide.txt")
+    expect(notice).to_contain_text("Used: 1 request, ")
