@@ -78,10 +78,9 @@ def answer_review(request: ReviewRequest, progress: Callable[[float, str], None]
 
 
 def _rows(request: ReviewRowsRequest, review: ReviewFolder) -> dict[str, Any]:
-    counts, found = review.counts(), review.rows(status=request.status)
-    shown = found[request.offset : request.offset + request.limit]
+    page = review.page(status=request.status, offset=request.offset, limit=request.limit)
     return {
-        "rows": [{**row.model_dump(mode="json"), "from": str(row.made_from)} for row in shown],
-        "total": len(found),
-        "counts": {**counts.model_dump(mode="json"), "generated": counts.generated},
+        "rows": [{**row.model_dump(mode="json"), "from": str(row.made_from)} for row in page.rows],
+        "total": page.total,
+        "counts": {**page.counts.model_dump(mode="json"), "generated": page.counts.generated},
     }

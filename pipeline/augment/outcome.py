@@ -105,7 +105,12 @@ class Outcome(_Record):
     def generated(self) -> list[GeneratedRow]:
         """Its rows, each with an id of its own."""
         shared: dict[str, Any] = {"method": self.method, "made_from": self.made_from, "before": self.before}
-        return [GeneratedRow(id=f"{self.request}-{n}", row=row, **shared) for n, row in enumerate(self.rows, start=1)]
+        return [GeneratedRow(id=name, row=row, **shared) for name, row in zip(self.row_ids, self.rows, strict=True)]
+
+    @property
+    def row_ids(self) -> list[str]:
+        """The ids of its rows."""
+        return [f"{self.request}-{n}" for n in range(1, len(self.rows) + 1)]
 
 
 def _numbered(word: str, numbers: tuple[int, ...]) -> str:

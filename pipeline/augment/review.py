@@ -6,6 +6,7 @@ decision, the last one counts. Each line is appended whole, so a crash costs at 
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -49,6 +50,15 @@ class ReviewCounts(BaseModel):
     def generated(self) -> int:
         """Rows made, whatever was decided about them."""
         return self.proposed + self.accepted + self.edited + self.rejected
+
+
+@dataclass(frozen=True)
+class ReviewPage:
+    """Some rows, how many there are of the status asked for, and the counts of all."""
+
+    rows: list[GeneratedRow]
+    total: int
+    counts: ReviewCounts
 
 
 class ReviewFolder:
@@ -132,25 +142,47 @@ class ReviewFolder:
 
     def counts(self) -> ReviewCounts:
         """What was made, decided, refused and used so far."""
-        outcomes = self.outcomes()
-        statuses = Counter(row.status for row in self._decided_rows(outcomes))
-        return ReviewCounts(
-            **{str(status): count for status, count in statuses.items()},
-            refused=Counter(refusal.kind for outcome in outcomes for refusal in outcome.refused),
-            requests=sum(outcome.attempts for outcome in outcomes),
-            input_tokens=sum(outcome.input_tokens for outcome in outcomes),
-            output_tokens=sum(outcome.output_tokens for outcome in outcomes),
-            requests_without_usage=sum(outcome.attempts > 0 and not outcome.usage_reported for outcome in outcomes),
-        )
+        return self.page(limit=0).counts
+
+    def page(self, *, status: Status | None = None, offset: int = 0, limit: int) -> ReviewPage:
+        """Some of the rows of one status, or of all, without making the others, of which there may be many."""
+        outcomes, decisions = self.outcomes(), self._last_decisions()
+        statuses: Counter[Status] = Counter()
+        shown: list[GeneratedRow] = []
+        total = 0
+        for outcome in outcomes:
+            for position, row_id in enumerate(outcome.row_ids):
+                decision = decisions.get(row_id)
+                decided = "proposed" if decision is None else decision.status
+                statuses[decided] += 1
+                if status is None or decided == status:
+                    if offset <= total < offset + limit:
+                        shown.append(_decided(outcome.generated()[position], decision))
+                    total += 1
+        return ReviewPage(shown, total, _counts(outcomes, statuses))
 
     def _decided_rows(self, outcomes: Iterable[Outcome]) -> Iterator[GeneratedRow]:
-        lines = map(Decision.model_validate_json, read_lines(self._decisions))
-        decisions = {decision.row: decision for decision in lines}
+        decisions = self._last_decisions()
         for outcome in outcomes:
             yield from (_decided(row, decisions.get(row.id)) for row in outcome.generated())
 
+    def _last_decisions(self) -> dict[str, Decision]:
+        lines = map(Decision.model_validate_json, read_lines(self._decisions))
+        return {decision.row: decision for decision in lines}
+
     def _write(self, decisions: Iterable[Decision]) -> None:
         append_lines(self._decisions, [decision.model_dump_json() for decision in decisions], is_durable=True)
+
+
+def _counts(outcomes: Sequence[Outcome], statuses: Mapping[Status, int]) -> ReviewCounts:
+    return ReviewCounts(
+        **{str(status): count for status, count in statuses.items()},
+        refused=Counter(refusal.kind for outcome in outcomes for refusal in outcome.refused),
+        requests=sum(outcome.attempts for outcome in outcomes),
+        input_tokens=sum(outcome.input_tokens for outcome in outcomes),
+        output_tokens=sum(outcome.output_tokens for outcome in outcomes),
+        requests_without_usage=sum(outcome.attempts > 0 and not outcome.usage_reported for outcome in outcomes),
+    )
 
 
 def _decided(row: GeneratedRow, decision: Decision | None) -> GeneratedRow:

@@ -111,11 +111,11 @@ class AugmentBox:
         }
 
     def _made(self, job: Job, owner: str) -> dict[Component, Any]:
-        page = self.review.show(job.id, owner)
+        found = self.review.read(job.id, owner)
         return self._ended() | {
-            self.status: outcome_card(augmentation_view(job), self.review.counts(job.id, owner)),
+            self.status: outcome_card(augmentation_view(job), found["counts"]),
             self.go_on: gr.update(visible=job.state != JobState.COMPLETED),
-            **page,
+            **self.review.show(found),
         }
 
     def _watch_import(self, identifier: str, owner: str) -> dict[Component, Any]:

@@ -1,5 +1,6 @@
 """The table of rows that were made: a page at a time, each accepted or rejected, or all at once."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -43,16 +44,16 @@ class ReviewTable:
         """What takes the table away."""
         return {self.whole: gr.update(visible=False)}
 
-    def counts(self, job: str, owner: str) -> dict[str, Any]:
-        """How many rows were made, decided and refused."""
-        counts: dict[str, Any] = self.studio.augmentations.rows(job, owner=owner, limit=1)["counts"]
-        return counts
-
-    def show(self, job: str, owner: str, *, status: str = "", offset: int = 0) -> dict[Any, Any]:
-        """What shows a page of the rows. Raises NotFound, Forbidden."""
+    def read(self, job: str, owner: str, *, status: str = "", offset: int = 0) -> dict[str, Any]:
+        """A page of the rows, the last one where there are not so many. Raises NotFound, Forbidden."""
         found = self.studio.augmentations.rows(job, owner=owner, status=status or None, offset=offset, limit=PAGE_ROWS)
         if not found["rows"] and offset:
-            return self.show(job, owner, status=status, offset=max(0, offset - PAGE_ROWS))
+            return self.read(job, owner, status=status, offset=max(0, offset - PAGE_ROWS))
+        return {**found, "offset": offset}
+
+    def show(self, found: Mapping[str, Any]) -> dict[Any, Any]:
+        """What shows a page that was read."""
+        offset: int = found["offset"]
         counts, rows, total = found["counts"], found["rows"], found["total"]
         added = counts["accepted"] + counts["edited"]
         last = offset + len(rows)
@@ -96,7 +97,7 @@ def build_review_table(studio: Studio, caller: Caller, made: gr.Textbox) -> Revi
     def turn(step: int) -> Any:
         def show_page(job: str, status: str, first: int, request: gr.Request) -> dict[Any, Any]:
             start = max(0, int(first) + step * PAGE_ROWS) if step else 0
-            return review.show(job, caller.owner(request), status=status, offset=start)
+            return review.show(review.read(job, caller.owner(request), status=status, offset=start))
 
         return show_page
 
@@ -107,7 +108,7 @@ def build_review_table(studio: Studio, caller: Caller, made: gr.Textbox) -> Revi
                 studio.augmentations.decide(job, None if everything else ids, status, owner=owner)
             except UserError as error:
                 raise gr.Error(str(error), print_exception=False) from error
-            return review.show(job, owner, status=shown, offset=int(first))
+            return review.show(review.read(job, owner, status=shown, offset=int(first)))
 
         return keep_decision
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.augment.outcome import GeneratedRow, MadeFrom, Outcome, Refused
+from pipeline.augment.outcome import GeneratedRow, MadeFrom, Outcome, Refused, Status
 from pipeline.augment.review import DECISIONS_FILE, GENERATED_FILE, ReviewFolder
 from pipeline.augment.rows import row_key, row_of
 from pipeline.data.example import Row
@@ -157,3 +157,15 @@ def test_folder_without_files_is_empty(tmp_path: Path) -> None:
     review = ReviewFolder(tmp_path / "none")
     assert review.rows() == []
     assert review.counts().generated == 0
+
+
+@pytest.mark.parametrize("status", [None, "proposed", "accepted", "rejected", "edited"])
+def test_pages_together_are_all_rows(review: ReviewFolder, status: Status | None) -> None:
+    review.add(outcome("r3", "For what reason?", "On what ground?", "Wherefore?"))
+    review.decide(["r1-1", "r3-2"], "accepted")
+    review.decide(["r2-1"], "rejected")
+    review.edit("r3-1", new_row("For which reason?"))
+    pages = [review.page(status=status, offset=offset, limit=2) for offset in (0, 2, 4)]
+    assert [row for page in pages for row in page.rows] == review.rows(status=status)
+    assert {page.total for page in pages} == {len(review.rows(status=status))}
+    assert all(page.counts == review.counts() for page in pages)
