@@ -32,7 +32,8 @@ def dataset_card(found: Inspection, dataset: Dataset | None) -> str:
             histogram(dataset.integrity_report["histogram"])
             if dataset is not None and dataset.integrity_checked
             else "",
-            finding_list(dataset) if dataset is not None else _dropped_list(found),
+            "" if dataset is None else finding_list(dataset),
+            _dropped_list(found),
             '<h3 class="lap-meta">The first rows, as they are learned from</h3>',
             "".join(sample(example) for example in found.samples),
             "</section>",
@@ -158,8 +159,9 @@ def _title(finding: Mapping[str, Any]) -> str:
 
 
 def _named_rows(finding: Mapping[str, Any]) -> str:
-    rows = finding.get("rows", [])[:_ROWS_NAMED]
-    return f' <span class="lap-num">Rows {", ".join(f"{row:,}" for row in rows)}.</span>' if rows else ""
+    rows = finding["rows"][:_ROWS_NAMED]
+    named = ", ".join(f"{row:,}" for row in rows)
+    return f' <span class="lap-num">{"Row" if len(rows) == 1 else "Rows"} {named}.</span>' if rows else ""
 
 
 def _pace(transfer: Mapping[str, Any]) -> Iterable[str]:

@@ -79,7 +79,7 @@ def build_import_box(studio: Studio, caller: Caller) -> ImportBox:
                 paste = gr.Button("Import these rows", elem_id="import-paste")
         with gr.Tab("Hugging Face"):
             hub_id = gr.Textbox(
-                label="Data set", placeholder="owner/name", max_lines=1, info="Its id on the Hub.", elem_id="hub-id"
+                label="Id", placeholder="owner/name", max_lines=1, info="Its id on the Hub.", elem_id="hub-id"
             )
             with gr.Row(elem_classes="lap-buttons"):
                 look = gr.Button("Look it up", elem_id="hub-look-up")

@@ -84,7 +84,7 @@ def test_data_set_is_found_looked_at_and_deleted(page: Page, server: StudioProce
     page.wait_for_url(re.compile(r"/data\?id="))
     card = page.locator("#data-card")
     expect(card).to_contain_text("60 of 61")
-    expect(card).to_contain_text("Rows 61.")
+    expect(card).to_contain_text("Row 61.")
     with page.expect_download() as download:
         card.get_by_role("link", name="Download the list of these rows").click()
     flagged = [json.loads(line) for line in Path(download.value.path()).read_text(encoding="utf-8").splitlines()]

@@ -13,7 +13,7 @@ GOOD_ROW = '{"prompt": "Say hi", "completion": "Hi"}\n'
 def open_dataset_step(page: Page, server: StudioProcess) -> None:
     page.goto(f"{server.url}/new")
     page.locator("#continue-0").click()
-    page.get_by_label("Data set", exact=True).first.wait_for()
+    page.get_by_label("Data set", exact=True).wait_for()
 
 
 def upload(page: Page, path: Path) -> None:
@@ -53,8 +53,8 @@ def test_learning_rate_that_is_no_number_is_named_and_kept(page: Page, server: S
         ("photo.png", b"\x89PNG", "#import-progress", "photo.png"),
         ("empty.jsonl", b"", "#import-progress", "empty.jsonl"),
         ("page.csv", b"<!doctype html><html>\n<b>hi</b>\n", "#import-progress", "page.csv"),
-        ("broken.jsonl", GOOD_ROW.encode() * 2 + b"{oops\n", "#dataset-preview", "Row 3"),
-        ("numbers.csv", b"a,b\n1,2\n3,4\n", "#dataset-preview", "The columns of numbers were not recognised"),
+        ("broken.jsonl", GOOD_ROW.encode() * 2 + b"{oops\n", "#dataset-preview", "Row 3: not JSON"),
+        ("numbers.csv", b"a,b,c\n1,2,5\n3,4,6\n", "#dataset-preview", "The columns of numbers were not recognised"),
     ],
 )
 def test_file_that_cannot_be_used_is_explained(
@@ -75,8 +75,8 @@ def test_csv_with_unknown_columns_is_mapped_by_hand(page: Page, server: StudioPr
     preview = page.locator("#dataset-preview")
     expect(preview).to_contain_text("faq")
     page.locator("#mapping-accordion button").first.click()
-    page.get_by_label("Prompt", exact=True).fill('{f} {"als": "json"}')
-    page.get_by_label("Completion", exact=True).fill("{a}")
+    page.locator("#mapping-prompt textarea").fill('{f} {"als": "json"}')
+    page.locator("#mapping-completion textarea").fill("{a}")
     page.locator("#save-mapping").click()
     expect(page.locator("#mapping-notice")).to_contain_text("kept with the data set")
     expect(preview).to_contain_text("columns named by hand")
@@ -87,7 +87,7 @@ def test_csv_with_unknown_columns_is_mapped_by_hand(page: Page, server: StudioPr
 def test_pasted_rows_are_read(page: Page, server: StudioProcess) -> None:
     open_dataset_step(page, server)
     page.get_by_role("tab", name="Paste").click()
-    page.get_by_label("Rows", exact=True).fill(GOOD_ROW)
+    page.locator("#dataset-paste textarea").fill(GOOD_ROW)
     page.locator("#import-paste").click()
     expect(page.locator("#dataset-preview [data-ready]")).to_contain_text("Prompt and completion")
 
@@ -98,7 +98,7 @@ def test_row_is_shown_as_tokens(page: Page, server: StudioProcess) -> None:
     page.locator("#token-accordion button").first.click()
     page.locator("#show-tokens").click()
     tokens = page.locator("#dataset-tokens .lap-tokens")
-    expect(tokens.locator("[data-special]").first).to_have_text("<bos>")
+    expect(tokens.locator("[data-special]").first).to_have_text("<bos>", timeout=30_000)
     assert "<end_of_turn>" in "".join(tokens.locator("[data-trained]").all_inner_texts())
 
 
