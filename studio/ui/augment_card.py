@@ -114,9 +114,10 @@ def text_of(row: Mapping[str, Any]) -> str:
     """A row in standard columns as text, a turn a line."""
     parts = []
     for column, value in row.items():
-        if column == "messages" or (isinstance(value, list) and value and isinstance(value[0], dict)):
-            parts += [_turn(turn) for turn in value]
-        elif isinstance(value, str):
+        if isinstance(value, list) and value and all(isinstance(turn, dict) and "role" in turn for turn in value):
+            name = "" if column in ("messages", "prompt") else f"{column}, "
+            parts += [f"{name}{_turn(turn)}" for turn in value]
+        else:
             parts.append(value if column == "text" else f"{column}: {value}")
     return "\n".join(parts)
 
@@ -148,7 +149,7 @@ def _turn(turn: Mapping[str, Any]) -> str:
     content = turn.get("content", "")
     if isinstance(content, list):
         content = "".join(piece.get("text", "[image]") for piece in content)
-    return f"{turn.get('role', 'function')}: {content}"
+    return f"{turn['role']}: {content}"
 
 
 def _estimate(shown: PreviewDocument, *, per_minute: int | None) -> list[tuple[str, str]]:
