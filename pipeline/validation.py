@@ -1,10 +1,9 @@
 """Turns raw data into a job document, or into a list of sentences that name each field and its cure."""
 
 import difflib
-from collections.abc import Callable
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline.config import (
@@ -15,10 +14,10 @@ from pipeline.config import (
     ImportJobConfig,
     JobConfig,
 )
-from pipeline.config_fields import config_fields
+from pipeline.config_fields import ConfigField, config_fields
 from pipeline.errors import InvalidConfig, Problem
 
-Parsed = TypeVar("Parsed")
+Parsed = TypeVar("Parsed", bound=BaseModel)
 _ANY_JOB: TypeAdapter[AnyJobConfig] = TypeAdapter(JobConfig)
 
 
@@ -28,43 +27,48 @@ def parse_job_config(data: Any) -> FineTuneJobConfig:
     Raises:
         InvalidConfig: with every problem found, not only the first.
     """
-    return _parse(FineTuneJobConfig.model_validate, data)
+    return _parse(FineTuneJobConfig, data)
 
 
 def parse_import_config(data: Any) -> ImportJobConfig:
     """The import that `data` describes. Raises InvalidConfig."""
-    return _parse(ImportJobConfig.model_validate, data)
+    return _parse(ImportJobConfig, data)
 
 
 def parse_augment_config(data: Any) -> AugmentJobConfig:
     """The augmentation that `data` describes. Raises InvalidConfig."""
-    return _parse(AugmentJobConfig.model_validate, data)
+    return _parse(AugmentJobConfig, data)
 
 
 def parse_any_job_config(data: Any) -> AnyJobConfig:
     """The job of any kind that `data` describes. Raises InvalidConfig."""
-    return _parse(_ANY_JOB.validate_python, data)
-
-
-def _parse(validate: Callable[[Any], Parsed], data: Any) -> Parsed:
     try:
-        return validate(data)
+        return _ANY_JOB.validate_python(data)
     except ValidationError as error:
         raise InvalidConfig(problems_of(error)) from error
 
 
-def problems_of(error: ValidationError, *, prefix: str = "") -> list[Problem]:
-    """A sentence for each thing that is wrong; `prefix` is where the validated part stands in the document."""
-    return [_problem(detail, prefix) for detail in error.errors(include_url=False)]
+def _parse(model: type[Parsed], data: Any) -> Parsed:
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise InvalidConfig(problems_of(error, model=model)) from error
 
 
-def _problem(detail: ErrorDetails, prefix: str) -> Problem:
-    # pydantic puts the kind of a variant into the path of its fields.
-    kinds = {field.variant[1] for field in config_fields() if field.variant}
-    path = [*([prefix] if prefix else []), *(str(part) for part in detail["loc"] if part not in kinds)]
+def problems_of(
+    error: ValidationError, *, model: type[BaseModel] = FineTuneJobConfig, prefix: str = ""
+) -> list[Problem]:
+    """A sentence for each thing that is wrong with a document of `model`; `prefix` is where the validated part stands
+    in it."""
+    fields = list(config_fields(model))
+    return [_problem(detail, fields, prefix) for detail in error.errors(include_url=False)]
+
+
+def _problem(detail: ErrorDetails, fields: list[ConfigField], prefix: str) -> Problem:
+    path = _without_kinds([*([prefix] if prefix else []), *map(str, detail["loc"])], fields)
     field = ".".join(path)
     if detail["type"] == "extra_forbidden":
-        return Problem(field, _unknown_key(path))
+        return Problem(field, _unknown_key(path, fields))
     if detail["type"] == "missing":
         return Problem(field, "is required. Give it a value.")
     if detail["type"] == "string_pattern_mismatch" and detail["ctx"]["pattern"] == OUTPUT_NAME_PATTERN:
@@ -76,9 +80,21 @@ def _problem(detail: ErrorDetails, prefix: str) -> Problem:
     return Problem(field, f"{message[0].lower()}{message[1:]}; it was {_shown(detail['input'])}.")
 
 
-def _unknown_key(path: list[str]) -> str:
+def _without_kinds(path: list[str], fields: list[ConfigField]) -> list[str]:
+    """The path as people write it: pydantic puts the kind of a variant behind the field that it is the kind of."""
+    variants = {(field.variant[0].removesuffix(".kind"), field.variant[1]) for field in fields if field.variant}
+    kept: list[str] = []
+    dropped = False
+    for part in path:
+        # A variant may have a field of its own kind's name.
+        dropped = not dropped and (".".join(kept), part) in variants
+        if not dropped:
+            kept.append(part)
+    return kept
+
+
+def _unknown_key(path: list[str], fields: list[ConfigField]) -> str:
     section, name = ".".join(path[:-1]), path[-1]
-    fields = list(config_fields())
     if ".".join(path) in {field.path for field in fields}:
         return "is a setting of another kind. Take it out, or change the kind."
     siblings = {field.name: field.path for field in fields if field.section == section}

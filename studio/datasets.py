@@ -73,6 +73,7 @@ def register_import(session: Session, job: Job, run_dir: RunDir) -> Dataset:
         "source": job.config.source if config.file_name is None else "upload",
         **({"subset": config.subset} if config.subset else {}),
         **({"revision": config.revision} if config.revision != "main" else {}),
+        **({"added_rows": job.facts["added_rows"]} if "added_rows" in job.facts else {}),
     }
     dataset = datasets.register_dataset(session, entry)
     job.facts = {**job.facts, "dataset_id": dataset.id, "dataset_version": dataset.version}

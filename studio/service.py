@@ -124,10 +124,9 @@ class Studio:
 
     def job(self, identifier: str, *, owner: str) -> Job:
         """One run, by UUID or readable id. Raises NotFound, Forbidden."""
-        with self.database.read() as session:
-            job = jobs.get_job(session, identifier)
-        if job.owner != owner:
-            raise Forbidden(f"The run {identifier} belongs to somebody else. Ask its owner to share the result.")
+        job = self._any_job(identifier, owner=owner)
+        if job.kind != "train":
+            raise jobs.NotFound(f"{identifier} is no run but a job of kind {job.kind}.")
         return job
 
     def jobs(self, *, owner: str, limit: int = 100, offset: int = 0) -> tuple[Sequence[Job], int]:
@@ -136,12 +135,12 @@ class Studio:
             return jobs.list_jobs(session, owner=owner, limit=limit, offset=offset)
 
     def cancel(self, identifier: str, *, owner: str, keep: bool = False) -> Job:
-        """Stop a run: with `keep` at its next step, saving what it has learned; else at once, discarding it.
+        """Stop a job: a run with `keep` at its next step, saving what it has learned; else at once, discarding it.
 
         Raises:
             InvalidTransition: the run has ended already.
         """
-        known = self.job(identifier, owner=owner)
+        known = self._any_job(identifier, owner=owner)
         with self.database.write() as session:
             job = jobs.get_job(session, known.id)
             if job.state == JobState.QUEUED:
@@ -251,6 +250,13 @@ class Studio:
             problems = [Problem(str(detail["loc"][0]), detail["msg"]) for detail in error.errors()]
             raise InvalidConfig(problems) from error
         yield from self.workbench.answer(prompt)
+
+    def _any_job(self, identifier: str, *, owner: str) -> Job:
+        with self.database.read() as session:
+            job = jobs.get_job(session, identifier)
+        if job.owner != owner:
+            raise Forbidden(f"The run {identifier} belongs to somebody else. Ask its owner to share the result.")
+        return job
 
     def _resolve(self, config: FineTuneJobConfig, *, owner: str) -> FineTuneJobConfig:
         """The configuration with registry ids of data sets replaced by their folders."""

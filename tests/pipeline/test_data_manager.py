@@ -128,3 +128,40 @@ def test_event_counts_tokens_of_the_training_rows(load: Any, tracker: JobTracker
     assert event.train_rows == len(data.train)
     assert event.tokens == sum(len(row.input_ids) for row in data.train)
     assert event.trained_tokens == sum(label != IGNORED for row in data.train for label in row.labels[1:])
+
+
+def test_splits_of_the_source_are_kept_and_can_be_chosen(load: Any, tmp_path: Path) -> None:
+    for name, count in (("train", 12), ("validation", 4), ("test", 3)):
+        write_jsonl(tmp_path / "rows" / f"{name}.jsonl", chat_rows(count))
+    source = {"path": str(tmp_path / "rows")}
+    assert [len(side) for side in rows_of(load(dataset=source))] == [12, 4]
+    chosen = {**source, "train_split": "validation", "eval_split": "test"}
+    assert [len(side) for side in rows_of(load(dataset=chosen))] == [4, 3]
+
+
+def test_column_says_which_split_a_row_belongs_to(load: Any, tmp_path: Path) -> None:
+    rows = [{**row, "part": "b" if number % 3 == 0 else "a"} for number, row in enumerate(chat_rows(12))]
+    source = {"path": str(write_jsonl(tmp_path / "parts.jsonl", rows)), "split_column": "part"}
+    train, held_out = rows_of(load(dataset={**source, "train_split": "a", "eval_split": "b"}))
+    assert (held_out, len(train)) == ([1, 4, 7, 10], 8)
+    with pytest.raises(DataProblem, match="no column 'prat' to split by. Its columns are: messages, part"):
+        load(dataset={**source, "split_column": "prat"})
+
+
+def test_near_duplicates_are_kept_on_one_side_unless_it_is_turned_off(load: Any, tmp_path: Path) -> None:
+    rows = [row for row in chat_rows(20) for _ in range(2)]
+    source = {"path": str(write_jsonl(tmp_path / "twice.jsonl", rows)), "eval_share": 0.3}
+
+    def split_pairs(**settings: Any) -> int:
+        held_out = {(number - 1) // 2 for number in rows_of(load(dataset={**source, **settings}))[1]}
+        train = {(number - 1) // 2 for number in rows_of(load(dataset={**source, **settings}))[0]}
+        return len(held_out & train)
+
+    assert split_pairs() == 0
+    assert split_pairs(group_near_duplicates=False) > 0
+
+
+def test_format_that_is_not_learned_from_is_a_sentence(load: Any, tmp_path: Path) -> None:
+    rows = [{"prompt": f"Q{n}?", "chosen": "yes", "rejected": "no"} for n in range(8)]
+    with pytest.raises(DataProblem, match="are of the format preference"):
+        load(dataset={"path": str(write_jsonl(tmp_path / "pairs.jsonl", rows))})

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from pipeline.config import FineTuneJobConfig, LoraConfig
 from pipeline.errors import InvalidConfig
-from pipeline.validation import parse_job_config
+from pipeline.validation import parse_augment_config, parse_import_config, parse_job_config
 
 MINIMAL = {"model": {"base_model": "google/gemma-3-1b-it"}, "dataset": {"path": "rows.jsonl"}}
 
@@ -96,3 +96,22 @@ def test_every_field_survives_json() -> None:
 def test_name_of_the_result_says_what_it_may_hold() -> None:
     with pytest.raises(InvalidConfig, match="name: needs 1 to 96 letters, digits, .*; it was 'gem orders'"):
         parse_job_config({**MINIMAL, "name": "gem orders"})
+
+
+@pytest.mark.parametrize(
+    ("parse", "document", "field"),
+    [
+        (parse_import_config, {"name": "a", "source": "rows.csv", "splitz": []}, "splitz"),
+        (parse_augment_config, {"augmentation": {"kind": "typos", "rate": "x"}}, "augmentation.rate"),
+        (parse_augment_config, {"augmentation": {"kind": "documents", "documents": 3}}, "augmentation.documents"),
+    ],
+)
+def test_other_jobs_name_their_fields_without_kinds(parse: Any, document: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidConfig) as caught:
+        parse({"name": "a", "dataset": "rows", **document} if "augmentation" in document else document)
+    assert field in {problem.field for problem in caught.value.problems}
+
+
+def test_unknown_key_of_an_import_is_compared_with_its_own_fields() -> None:
+    with pytest.raises(InvalidConfig, match="Did you mean splits"):
+        parse_import_config({"name": "a", "source": "rows.csv", "splitz": []})

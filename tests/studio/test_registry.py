@@ -204,9 +204,7 @@ def test_tokens_past_the_limit_are_cut_off(studio: Studio, tmp_path: Path) -> No
     )
     assert [token["state"] for token in sequence["tokens"]].index("truncated") == 8
     with pytest.raises(DataProblem, match="has no row 9"):
-        studio.registry.tokens(
-            dataset, row=9, base_model=str(DEMO_MODEL), train_on="all", max_length=None, owner="ana"
-        )
+        studio.registry.tokens(dataset, row=9, base_model=str(DEMO_MODEL), train_on="all", max_length=None, owner="ana")
 
 
 def test_model_that_does_not_suit_is_told(studio: Studio, tmp_path: Path) -> None:
