@@ -6,7 +6,12 @@ that it stays silent.
 
 from collections.abc import Callable
 
-from pipeline.checks.data import check_dataset_format, check_dataset_rows, check_evaluation_split
+from pipeline.checks.data import (
+    check_dataset_format,
+    check_dataset_rows,
+    check_evaluation_split,
+    check_integrity_report,
+)
 from pipeline.checks.facts import Facts
 from pipeline.checks.finding import Finding
 from pipeline.checks.model import check_base_model, check_precision
@@ -19,6 +24,7 @@ CHECKS: tuple[Callable[[FineTuneJobConfig, Facts], list[Finding]], ...] = (
     check_precision,
     check_dataset_rows,
     check_dataset_format,
+    check_integrity_report,
     check_evaluation_split,
     check_total_steps,
     check_intervals,

@@ -50,6 +50,29 @@ def check_dataset_format(config: FineTuneJobConfig, facts: Facts) -> list[Findin
     return []
 
 
+def check_integrity_report(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:
+    """What the check of every row at the import found, as far as a run would suffer from it."""
+    if facts.data is None or isinstance(facts.data, DataProblem) or facts.data.integrity is None:
+        return []
+    return [
+        Finding(
+            code=finding.code,
+            severity=finding.severity,
+            field="dataset.path",
+            message=f"{finding.message}{_named_rows(finding.rows)}",
+        )
+        for finding in facts.data.integrity
+        # Rows that are left out are told of by the check of the rows.
+        if finding.severity != "info" and finding.code not in ("unusable_rows", "unreadable_rows")
+    ]
+
+
+def _named_rows(rows: list[int]) -> str:
+    if not rows:
+        return ""
+    return f" {'Row' if len(rows) == 1 else 'Rows'} {', '.join(f'{row:,}' for row in rows[:_ROWS_SHOWN])}."
+
+
 def check_evaluation_split(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:
     """Evaluation that is asked for has rows, and training keeps some."""
     if facts.train_rows == 0:

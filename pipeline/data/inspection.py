@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.config import DatasetConfig
 from pipeline.data.example import Format
+from pipeline.data.integrity.report import IntegrityFinding, IntegrityReport
 from pipeline.data.mapping import Mapping
-from pipeline.data.row_store import RowStore
+from pipeline.data.row_store import REPORT_FILE, RowStore
 from pipeline.errors import DataProblem
 from pipeline.events import RowDropped
 
@@ -42,6 +43,9 @@ class Inspection(BaseModel):
     dropped_rows: int
     dropped: list[RowDropped] = Field(description="The first rows that cannot be used.")
     samples: list[dict[str, Any]]
+    integrity: list[IntegrityFinding] | None = Field(
+        description="What the check of every row found under this mapping; None where rows were not checked."
+    )
 
 
 def inspect_data(config: DatasetConfig, *, imports: Path, seed: int = 0) -> Inspection:
@@ -87,7 +91,15 @@ def inspect_data(config: DatasetConfig, *, imports: Path, seed: int = 0) -> Insp
         dropped_rows=scan.dropped_rows,
         dropped=scan.dropped,
         samples=scan.samples,
+        integrity=_integrity(store, is_recognised=recognised),
     )
+
+
+def _integrity(store: RowStore, *, is_recognised: bool) -> list[IntegrityFinding] | None:
+    file = store.folder / REPORT_FILE
+    if not is_recognised or not file.exists():
+        return None
+    return IntegrityReport.model_validate_json(file.read_bytes()).findings
 
 
 def _scan(store: RowStore, config: DatasetConfig) -> "tuple[Mapping, Scan]":

@@ -11,7 +11,7 @@ from db.models import Job
 from db.states import RESTING, JobState
 from pipeline.errors import UserError
 from studio.service import Studio
-from tests.documents import demo_document
+from tests.documents import DEMO_MODEL, demo_document
 from tests.hub_server import HubServer
 from tests.services import open_studio, tick_until
 
@@ -83,6 +83,18 @@ def test_chooser_shows_subsets_and_splits(studio: Studio) -> None:
     assert (found["private"], found["gated"]) == (False, False)
     with pytest.raises(UserError, match="gems/none"):
         studio.registry.describe_hub("gems/none", owner="ana")
+
+
+def test_tokens_of_a_model_on_the_hub_need_no_weights(studio: Studio, hub: HubServer) -> None:
+    names = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+    hub.add_model("gems/nano", {name: (DEMO_MODEL / name).read_bytes() for name in names})
+    ended = import_from(studio, "gems/open", splits=["test"])
+    dataset = studio.registry.dataset(ended.facts["dataset_id"], owner="ana")
+    (sequence,) = studio.registry.tokens(
+        dataset, row=1, base_model="gems/nano", train_on="assistant", max_length=None, owner="ana"
+    )
+    assert sequence["tokens"][0]["text"] == "<bos>"
+    assert not [request for request in hub.requests if "safetensors" in request.path]
 
 
 def test_run_fetches_a_data_set_that_was_never_imported(studio: Studio) -> None:

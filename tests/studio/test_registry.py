@@ -137,6 +137,14 @@ def test_columns_named_by_hand_are_kept_and_checked(studio: Studio, tmp_path: Pa
         studio.registry.remap(dataset.id, wrong, owner="ana", progress=lambda share, what: None)
 
 
+def test_preflight_repeats_what_the_check_of_the_rows_found(studio: Studio, tmp_path: Path) -> None:
+    dataset = import_file(studio, write_rows(tmp_path / "stones.jsonl", [*questions(60), *questions(3)]))
+    found = studio.preflight({**demo_document(), "dataset": {"path": dataset.id}}, owner="ana").findings
+    repeated = next(finding for finding in found if finding.code == "duplicate_rows")
+    assert (repeated.severity, repeated.field) == ("warning", "dataset.path")
+    assert repeated.message.endswith("Rows 61, 62, 63.")
+
+
 def test_deletion_names_the_runs_that_used_it(studio: Studio, tmp_path: Path) -> None:
     dataset = import_file(studio, write_rows(tmp_path / "stones.jsonl", questions(30)))
     run = studio.submit({**demo_document(), "dataset": {"path": dataset.id}}, owner="ana")
