@@ -41,7 +41,7 @@ class Database:
                 command.upgrade(config, "head")
         except CommandError as error:
             raise StorageFailed(
-                f"The database at {self.url} was written by another version of Lapidary ({error}). "
+                f"The database at {self.engine.url!r} was written by another version of Lapidary ({error}). "
                 "Install that version, or set LAPIDARY_HOME to another folder."
             ) from error
 

@@ -60,3 +60,15 @@ def test_failed_transaction_leaves_nothing(database: Database) -> None:
         _ = 1 / 0
     with database.read() as session:
         assert jobs.list_jobs(session, owner="ana") == ([], 0)
+
+
+def test_password_of_the_database_is_not_told(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'newer.db'}")
+    database.migrate()
+    with database.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    database.engine.url = database.engine.url.set(username="ana", password="opensesame")
+    with pytest.raises(StorageFailed, match="ana") as caught:
+        database.migrate()
+    assert "opensesame" not in str(caught.value)
+    database.close()
