@@ -100,8 +100,8 @@ def measure(name: str, folder: Path) -> Step:
 
 def run_import(folder: Path) -> None:
     """Import the file as an import job does."""
-    from pipeline.config import ImportJobConfig
     from pipeline.data.import_source import import_source
+    from pipeline.data_config import ImportJobConfig
 
     config = ImportJobConfig(name="chats", source=str(folder / "chats.jsonl"))
     import_source(config, folder / "dataset", downloads=folder / "downloads", progress=lambda progress: None)

@@ -9,9 +9,9 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from pipeline.config import DatasetConfig
 from pipeline.data.examples import read_examples
 from pipeline.data.open_data import open_data
+from pipeline.data_config import DatasetConfig
 from pipeline.row_encoder import RowEncoder
 
 

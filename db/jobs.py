@@ -14,7 +14,8 @@ from db import activity
 from db.columns import utc_now
 from db.models import Artifact, Job, JobTransition, Metric
 from db.states import LIVE, JobState, check_transition
-from pipeline.config import AnyJobConfig, AugmentJobConfig, FineTuneJobConfig, ImportJobConfig
+from pipeline.config import AnyJobConfig, FineTuneJobConfig
+from pipeline.data_config import AugmentJobConfig, ImportJobConfig
 from pipeline.errors import UserError
 from pipeline.events import (
     ArtifactSaved,

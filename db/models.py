@@ -9,7 +9,8 @@ from sqlmodel import Field, SQLModel
 
 from db.columns import PydanticJSON, UtcDateTime, utc_now
 from db.states import JobState
-from pipeline.config import AugmentJobConfig, FineTuneJobConfig, ImportJobConfig, JobConfig
+from pipeline.config import FineTuneJobConfig, JobConfig
+from pipeline.data_config import AugmentJobConfig, ImportJobConfig
 
 _DOCUMENTS = (FineTuneJobConfig, ImportJobConfig, AugmentJobConfig)
 

@@ -10,8 +10,8 @@ from pipeline.augment.config import DocumentAugmentation, EndpointAugmentation
 from pipeline.augment.cost import CostEstimate
 from pipeline.augment.outcome import BeforeAfter
 from pipeline.augment.training_rows import TrainingRows, read_training_rows
-from pipeline.config import AugmentJobConfig
 from pipeline.data.row_store import write_document
+from pipeline.data_config import AugmentJobConfig
 from pipeline.errors import DataProblem
 from pipeline.job_tracker import STAGE_PROGRESS, JobTracker
 from pipeline.run_dir import RunDir

@@ -13,9 +13,10 @@ from typing import Any
 
 import yaml
 
-from pipeline.config import AugmentJobConfig, FineTuneJobConfig, ImportJobConfig
+from pipeline.config import FineTuneJobConfig
 from pipeline.config_flags import add_config_flags, document_with_flags
 from pipeline.config_reference import config_reference
+from pipeline.data_config import AugmentJobConfig, ImportJobConfig
 from pipeline.errors import InvalidConfig, Problem, UserError
 from pipeline.job_tracker import DISK_FULL, JobTracker, Listener
 from pipeline.progress_bar import ProgressBar

@@ -21,9 +21,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter
 
 from pipeline.augment import desk
-from pipeline.config import DatasetConfig, ModelConfig
+from pipeline.config import ModelConfig
 from pipeline.data.mapping import Mapping, Recognition
 from pipeline.data.row_store import FLAGS_FILE, REPORT_FILE, SUMMARY_FILE, RowStore, write_document
+from pipeline.data_config import DatasetConfig
 from pipeline.errors import DataProblem
 from pipeline.line_server import LineServer, QuitRequest, Send, serve_standard_streams
 

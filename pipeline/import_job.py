@@ -4,11 +4,11 @@ import shutil
 import time
 from pathlib import Path
 
-from pipeline.config import ImportJobConfig
 from pipeline.data.import_source import Progress, import_source
 from pipeline.data.integrity.check import check_integrity
 from pipeline.data.row_store import FLAGS_FILE, REPORT_FILE, DatasetSummary, RowStore, write_document
 from pipeline.data.scan import scan_rows
+from pipeline.data_config import ImportJobConfig
 from pipeline.events import DatasetImported, TransferProgressed
 from pipeline.job_tracker import STAGE_PROGRESS, JobTracker
 from pipeline.run_dir import RunDir

@@ -7,13 +7,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pipeline.config import DatasetConfig, ModelConfig
+from pipeline.config import ModelConfig
 from pipeline.data.build_example import build_example
 from pipeline.data.example import UnusableRow
 from pipeline.data.inspection import Inspection, inspect_data
 from pipeline.data.integrity.check import check_integrity
 from pipeline.data.integrity.report import IntegrityReport
 from pipeline.data.row_store import RowStore
+from pipeline.data_config import DatasetConfig
 from pipeline.errors import DataProblem, UserError
 
 EXIT_FAILED = 1

@@ -6,15 +6,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from pipeline.config import (
-    OUTPUT_NAME_PATTERN,
-    AnyJobConfig,
-    AugmentJobConfig,
-    FineTuneJobConfig,
-    ImportJobConfig,
-    JobConfig,
-)
+from pipeline.config import OUTPUT_NAME_PATTERN, AnyJobConfig, FineTuneJobConfig, JobConfig
 from pipeline.config_fields import ConfigField, config_fields
+from pipeline.data_config import AugmentJobConfig, ImportJobConfig
 from pipeline.errors import InvalidConfig, Problem
 
 Parsed = TypeVar("Parsed", bound=BaseModel)

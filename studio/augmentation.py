@@ -12,8 +12,8 @@ from db.models import Dataset, Job
 from db.states import RESTING
 from pipeline.augment.config import DocumentAugmentation, EndpointAugmentation
 from pipeline.augment_job import PREVIEW_FILE, REVIEW_FOLDER, PreviewDocument
-from pipeline.config import AugmentJobConfig, ImportJobConfig
 from pipeline.data.mapping import Mapping as ColumnMapping
+from pipeline.data_config import AugmentJobConfig, ImportJobConfig
 from pipeline.errors import DataProblem, InvalidConfig, Problem
 from pipeline.run_dir import RunDir
 from pipeline.validation import parse_augment_config

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import DatasetConfig
 from pipeline.data.inspection import Inspection
 from pipeline.data.mapping import Mapping as ColumnMapping
+from pipeline.data_config import DatasetConfig
 from pipeline.errors import DataProblem
 from studio.line_client import LineClient, RequestFailed
 

@@ -14,9 +14,9 @@ from sqlmodel import Session
 
 from db import datasets
 from db.models import Dataset, Job
-from pipeline.config import ImportJobConfig
 from pipeline.data.integrity.report import IntegrityReport
 from pipeline.data.row_store import REPORT_FILE, RowStore
+from pipeline.data_config import ImportJobConfig
 from pipeline.errors import DataProblem, StorageFailed
 from pipeline.run_dir import RunDir
 from studio.catalog import Catalog

@@ -11,10 +11,10 @@ from db import datasets, jobs
 from db.database import Database
 from db.models import Dataset, Job
 from db.states import LIVE, JobState
-from pipeline.config import DatasetConfig, ImportJobConfig
 from pipeline.data.inspection import Inspection
 from pipeline.data.mapping import Mapping as ColumnMapping
 from pipeline.data.mapping import Recognition
+from pipeline.data_config import DatasetConfig, ImportJobConfig
 from pipeline.errors import DataProblem, InvalidConfig, Problem, UserError
 from pipeline.run_dir import RunDir
 from pipeline.validation import parse_import_config

@@ -13,11 +13,9 @@ MAY_IMPORT = {"pipeline": {"pipeline"}, "db": {"db", "pipeline"}, "studio": {"st
 OURS = {"app", "studio", "db", "pipeline", "tests", "benchmarks"}
 HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "unsloth"}
 LIGHT_PIPELINE = [
-    *(f"pipeline/{name}.py" for name in ("__init__", "config", "errors", "events", "validation", "run_dir")),
-    *(
-        f"pipeline/{name}.py"
-        for name in ("job_tracker", "line_server", "config_fields", "config_flags", "config_reference")
-    ),
+    *(f"pipeline/{name}.py" for name in ("__init__", "config", "config_base", "data_config", "errors", "events")),
+    *(f"pipeline/{name}.py" for name in ("validation", "run_dir", "job_tracker", "line_server")),
+    *(f"pipeline/{name}.py" for name in ("config_fields", "config_flags", "config_reference")),
     *(f"pipeline/data/{name}.py" for name in ("example", "mapping", "row_store", "inspection", "partition")),
     *(f"pipeline/data/{name}.py" for name in ("splits", "sources/__init__", "fetch/__init__", "integrity/report")),
     *(str(path.relative_to(PROJECT)) for path in sorted((PROJECT / "pipeline" / "checks").glob("*.py"))),

@@ -10,12 +10,12 @@ from pipeline.augment.outcome import GeneratedRow, Refused
 from pipeline.augment.review import ReviewFolder
 from pipeline.augment.rows import row_key, row_of, standard_mapping
 from pipeline.augment.training_rows import Roles, roles_of
-from pipeline.config import DatasetConfig
 from pipeline.data.example import Format
 from pipeline.data.examples import choose_mapping, examples_of
 from pipeline.data.mapping import Mapping
 from pipeline.data.row_store import IMAGES_FOLDER, RowStore, encode_row
 from pipeline.data.sources.split_names import split_name
+from pipeline.data_config import DatasetConfig
 from pipeline.errors import DataProblem
 from pipeline.events import RowDropped
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.augment.rows import row_key, row_of
-from pipeline.config import DatasetConfig
 from pipeline.data.example import Example, Format
 from pipeline.data.examples import choose_mapping, examples_of
 from pipeline.data.partition import evaluation_split, partition
 from pipeline.data.row_store import RowStore
+from pipeline.data_config import DatasetConfig
 from pipeline.events import RowDropped
 
 

@@ -4,13 +4,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from pipeline.config import DatasetConfig
 from pipeline.data.build_example import build_example
 from pipeline.data.example import Example, Format, UnusableRow
 from pipeline.data.mapping import Mapping
 from pipeline.data.recognise import describe_columns
 from pipeline.data.row_store import NumberedRow, RowStore
 from pipeline.data.validate_mapping import validate_mapping
+from pipeline.data_config import DatasetConfig
 from pipeline.errors import DataProblem
 from pipeline.events import RowDropped
 

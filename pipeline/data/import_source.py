@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config import ImportJobConfig
 from pipeline.data.example import Row
 from pipeline.data.fetch import Fetched, FetchedFile, fetch, kind_of_source
 from pipeline.data.mapping import Recognition
 from pipeline.data.recognise import recognise
 from pipeline.data.row_store import IMAGES_FOLDER, DatasetSummary, NumberedRow, RowWriter, UnreadableRow
 from pipeline.data.sources import read_source
+from pipeline.data_config import ImportJobConfig
 from pipeline.errors import DataProblem
 
 # Rows by which the shape is recognised: the first ones, and one in so many of the rest.

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.config import DatasetConfig
 from pipeline.data.example import Format
 from pipeline.data.integrity.report import IntegrityFinding, IntegrityReport
 from pipeline.data.mapping import Mapping
 from pipeline.data.row_store import REPORT_FILE, RowStore
+from pipeline.data_config import DatasetConfig
 from pipeline.errors import DataProblem
 from pipeline.events import RowDropped
 

@@ -4,8 +4,8 @@ import hashlib
 import tempfile
 from pathlib import Path
 
-from pipeline.config import ImportJobConfig
 from pipeline.data.row_store import RowStore
+from pipeline.data_config import ImportJobConfig
 
 
 def open_data(source: str, *, imports: Path) -> RowStore:

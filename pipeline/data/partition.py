@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pipeline.config import DatasetConfig
 from pipeline.data.splits import hold_out
+from pipeline.data_config import DatasetConfig
 from pipeline.errors import DataProblem
 
 # In the order in which a source's own evaluation split is looked for.

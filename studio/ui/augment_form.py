@@ -10,8 +10,8 @@ from gradio.components import Component
 from pydantic import BaseModel
 
 from pipeline.augment.config import EndpointAugmentation, EndpointConfig, LocalAugmentation
-from pipeline.config import AugmentJobConfig
 from pipeline.config_fields import ConfigField, kind_of
+from pipeline.data_config import AugmentJobConfig
 from studio.forms import Form, default_widget
 
 METHODS = (

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import gradio as gr
 
 from db.models import Dataset, Job
-from pipeline.config import DatasetConfig
+from pipeline.data_config import DatasetConfig
 from pipeline.errors import UserError
 from studio.auth import Authenticator
 from studio.datasets import SHARED_OWNER

@@ -9,10 +9,10 @@ from gradio.components import Component
 from pydantic import ValidationError
 
 from db.models import Dataset
-from pipeline.config import DatasetConfig
 from pipeline.config_fields import ConfigField
 from pipeline.data.inspection import Inspection
 from pipeline.data.mapping import Recognition
+from pipeline.data_config import DatasetConfig
 from pipeline.errors import InvalidConfig, UserError
 from pipeline.validation import problems_of
 from studio.datasets import SHARED_OWNER

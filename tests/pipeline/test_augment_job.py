@@ -12,9 +12,9 @@ import pytest
 from pipeline.augment import ReviewFolder
 from pipeline.augment_job import PreviewDocument
 from pipeline.cli import main
-from pipeline.config import ImportJobConfig
 from pipeline.data.import_source import import_source
 from pipeline.data.row_store import RowStore
+from pipeline.data_config import ImportJobConfig
 from pipeline.events import JobCompleted, JobFailed, StageStarted
 from pipeline.run_dir import RunDir
 from pipeline.validation import parse_augment_config

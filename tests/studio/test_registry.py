@@ -9,8 +9,8 @@ import pytest
 
 from db.jobs import NotFound
 from db.states import RESTING, InvalidTransition, JobState
-from pipeline.config import DatasetConfig
 from pipeline.data.mapping import ColumnPart, Mapping
+from pipeline.data_config import DatasetConfig
 from pipeline.errors import DataProblem, InvalidConfig, StorageFailed
 from studio.datasets import ModelTraits, compatibility, model_traits
 from studio.registry import Forbidden, InUse

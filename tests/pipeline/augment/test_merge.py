@@ -10,12 +10,12 @@ import pytest
 from pipeline.augment import ReviewFolder
 from pipeline.augment.merge import merge_rows
 from pipeline.augment.outcome import MadeFrom, Outcome
-from pipeline.config import ImportJobConfig
 from pipeline.data.example import Row
 from pipeline.data.import_source import import_source
 from pipeline.data.mapping import Mapping
 from pipeline.data.partition import EVALUATION_SPLITS
 from pipeline.data.row_store import RowStore
+from pipeline.data_config import ImportJobConfig
 from pipeline.errors import DataProblem
 from tests.pipeline.data.integrity_stores import CHAT, PAIR, PREFERENCE, PROMPTS, TEXT, make_store, pairs
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import DatasetConfig
 from pipeline.data.partition import Partition, evaluation_split, partition
+from pipeline.data_config import DatasetConfig
 from pipeline.errors import DataProblem
 
 
