@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.server import StudioProcess
 
@@ -18,6 +18,7 @@ _ARGUMENTS = [
     "--disable-sync",
 ]
 _ACTION_MS = 20_000
+expect.set_options(timeout=_ACTION_MS)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
+from tests.browser.fields import fill
 from tests.endpoint_server import MODEL, EndpointServer
 from tests.server import StudioProcess
 
@@ -35,7 +36,7 @@ def test_typos_go_from_ten_to_a_new_version(page: Page, server: StudioProcess, t
     expect(status).to_contain_text("25 rows at most")
     expect(status).to_contain_text("none, nothing is sent")
     expect(make).to_be_enabled()
-    page.get_by_label("Seed", exact=True).fill("7")
+    fill(page.get_by_label("Seed", exact=True), "7")
     expect(make).to_be_disabled()
     page.locator("#augment-preview").click()
     expect(make).to_be_enabled()
@@ -77,12 +78,12 @@ def test_questions_about_a_document_through_an_endpoint(page: Page, server: Stud
     page.locator("#augment-upload input[type=file]").set_input_files(str(guide))
     expect(page.locator("#augment-documents textarea")).to_have_value(re.compile(r"guide\.txt$"))
     with EndpointServer(key=key) as endpoint:
-        page.locator("#field-augment-endpoint-base-url").get_by_role("textbox").fill(endpoint.base_url)
-        page.locator("#field-augment-endpoint-model").get_by_role("textbox").fill("nobody")
+        fill(page.locator("#field-augment-endpoint-base-url").get_by_role("textbox"), endpoint.base_url)
+        fill(page.locator("#field-augment-endpoint-model").get_by_role("textbox"), "nobody")
         page.locator("#augment-preview").click()
         expect(notice).to_contain_text("No rows can be made")
         expect(page.locator("#augment-make")).to_be_disabled()
-        page.locator("#field-augment-endpoint-model").get_by_role("textbox").fill(MODEL)
+        fill(page.locator("#field-augment-endpoint-model").get_by_role("textbox"), MODEL)
         page.locator("#augment-preview").click()
         expect(notice.locator("[data-preview] tbody tr")).to_have_count(3)
         expect(notice).to_contain_text("less than a minute at 60 requests a minute")

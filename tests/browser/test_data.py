@@ -9,6 +9,7 @@ import pytest
 from openpyxl import Workbook
 from playwright.sync_api import Page, expect
 
+from tests.browser.fields import fill
 from tests.server import StudioProcess
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "datasets"
@@ -89,7 +90,7 @@ def test_data_set_is_found_looked_at_and_deleted(page: Page, server: StudioProce
         card.get_by_role("link", name="Download the list of these rows").click()
     flagged = [json.loads(line) for line in Path(download.value.path()).read_text(encoding="utf-8").splitlines()]
     assert 61 in {line["row"] for line in flagged}
-    page.get_by_label("Tags").fill("stones, opal")
+    fill(page.get_by_label("Tags"), "stones, opal")
     page.locator("#save-description").click()
     expect(page.locator("#data-notice")).to_contain_text("Saved")
     page.goto(f"{server.url}/data")

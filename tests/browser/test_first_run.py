@@ -9,6 +9,7 @@ from pathlib import Path
 from gradio_client import Client
 from playwright.sync_api import Page, expect
 
+from tests.browser.fields import fill
 from tests.documents import DEMO_MODEL, DEMO_TEST, DEMO_TRAIN
 from tests.server import StudioProcess
 
@@ -30,7 +31,7 @@ def test_wizard_to_playground_in_the_browser(page: Page, server: StudioProcess) 
     page.locator("#continue-1").click()
     expect(page.get_by_label("Learning rate")).to_have_value("0.003")
     page.locator("#continue-2").click()
-    page.locator("#field-name").get_by_role("textbox").fill("first-model")
+    fill(page.locator("#field-name").get_by_role("textbox"), "first-model")
     page.locator("#continue-3").click()
     expect(page.locator("#preflight-findings")).to_contain_text("Ready to start")
     page.locator("#start-run").click()

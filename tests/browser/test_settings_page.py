@@ -15,6 +15,7 @@ from studio.keys import Keys
 from studio.secret_key import SecretKey
 from studio.settings import Settings
 from studio.ui.settings_page import build_settings_page, key_table
+from tests.browser.fields import fill
 
 VALUE = "hf_abcdefghijklmnop1234"
 
@@ -42,8 +43,8 @@ def address(keys: Keys, tmp_path: Path) -> Iterator[str]:
 
 def save(page: Page, value: str, *, name: str | None = None) -> None:
     if name is not None:
-        page.get_by_role("combobox", name="Name", exact=True).fill(name)
-    page.get_by_label("Value").fill(value)
+        fill(page.get_by_role("combobox", name="Name", exact=True), name)
+    fill(page.get_by_label("Value"), value)
     page.locator("#save-key").click()
 
 

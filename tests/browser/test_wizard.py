@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.fields import fill
 from tests.server import StudioProcess
 
 GOOD_ROW = '{"prompt": "Say hi", "completion": "Hi"}\n'
@@ -24,9 +25,9 @@ def test_typed_values_survive_a_reload(page: Page, server: StudioProcess) -> Non
     page.goto(f"{server.url}/new?demo=1")
     page.get_by_role("tab", name="Hyperparameters").click()
     epochs = page.get_by_label("Epochs")
-    epochs.fill("2.5")
+    fill(epochs, "2.5")
     epochs.blur()
-    page.get_by_label("Learning rate").fill("0.001")
+    fill(page.get_by_label("Learning rate"), "0.001")
     with page.expect_response("**/gradio_api/**"):
         page.get_by_label("Learning rate").blur()
     page.wait_for_timeout(500)
@@ -38,7 +39,7 @@ def test_typed_values_survive_a_reload(page: Page, server: StudioProcess) -> Non
 def test_learning_rate_that_is_no_number_is_named_and_kept(page: Page, server: StudioProcess) -> None:
     page.goto(f"{server.url}/new?demo=1")
     page.get_by_role("tab", name="Hyperparameters").click()
-    page.get_by_label("Learning rate").fill("abc")
+    fill(page.get_by_label("Learning rate"), "abc")
     page.locator("#continue-2").click()
     problem = page.locator("#wizard-problems [role=alert]")
     expect(problem).to_contain_text("Learning rate")
@@ -75,8 +76,8 @@ def test_csv_with_unknown_columns_is_mapped_by_hand(page: Page, server: StudioPr
     preview = page.locator("#dataset-preview")
     expect(preview).to_contain_text("faq")
     page.locator("#mapping-accordion button").first.click()
-    page.locator("#mapping-prompt textarea").fill('{f} {"als": "json"}')
-    page.locator("#mapping-completion textarea").fill("{a}")
+    fill(page.locator("#mapping-prompt textarea"), '{f} {"als": "json"}')
+    fill(page.locator("#mapping-completion textarea"), "{a}")
     page.locator("#save-mapping").click()
     expect(page.locator("#mapping-notice")).to_contain_text("kept with the data set")
     expect(preview).to_contain_text("columns named by hand")
@@ -87,7 +88,7 @@ def test_csv_with_unknown_columns_is_mapped_by_hand(page: Page, server: StudioPr
 def test_pasted_rows_are_read(page: Page, server: StudioProcess) -> None:
     open_dataset_step(page, server)
     page.get_by_role("tab", name="Paste").click()
-    page.locator("#dataset-paste textarea").fill(GOOD_ROW)
+    fill(page.locator("#dataset-paste textarea"), GOOD_ROW)
     page.locator("#import-paste").click()
     expect(page.locator("#dataset-preview [data-ready]")).to_contain_text("Prompt and completion")
 
@@ -106,7 +107,7 @@ def test_unknown_model_is_an_error_of_preflight(page: Page, server: StudioProces
     page.goto(f"{server.url}/new?demo=1")
     page.get_by_role("tab", name="Model").click()
     model = page.get_by_label("Base model")
-    model.fill("not a model")
+    fill(model, "not a model")
     model.press("Enter")
     for step in range(4):
         page.locator(f"#continue-{step}").click()
@@ -117,7 +118,7 @@ def test_unknown_model_is_an_error_of_preflight(page: Page, server: StudioProces
 def test_one_click_mends_what_preflight_found(page: Page, server: StudioProcess) -> None:
     page.goto(f"{server.url}/new?demo=1")
     page.get_by_role("tab", name="Hyperparameters").click()
-    page.get_by_label("Epochs").fill("0.1")
+    fill(page.get_by_label("Epochs"), "0.1")
     page.locator("#continue-2").click()
     page.locator("#continue-3").click()
     expect(page.locator("#preflight-findings")).to_contain_text("the rest is never seen")
