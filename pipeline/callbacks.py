@@ -54,9 +54,11 @@ class TrackerCallback(TrainerCallback):
         if "loss" not in logs:
             return
         metrics = {name: float(value) for name, value in logs.items() if name != "epoch"}
-        metrics["tokens_per_second"] = (logs["num_tokens"] - self._tokens) / self._seconds
+        if "num_tokens" in logs:
+            metrics["tokens_per_second"] = (logs["num_tokens"] - self._tokens) / self._seconds
+            self._tokens = logs["num_tokens"]
         metrics["peak_memory_bytes"] = float(peak_memory_bytes())
-        self._seconds, self._tokens = 0.0, logs["num_tokens"]
+        self._seconds = 0.0
         self.tracker.record(
             StepLogged(step=state.global_step, total_steps=state.max_steps, epoch=float(state.epoch), metrics=metrics)
         )

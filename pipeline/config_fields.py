@@ -2,7 +2,7 @@
 
 import types
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -14,14 +14,14 @@ from pipeline.config import FineTuneJobConfig
 
 @dataclass(frozen=True)
 class ConfigField:
-    """One field: its dotted path, what its class says of it, and the variant that it belongs to.
+    """One field: its dotted path, what its class says of it, and the variants that it belongs to.
 
-    `variant` is (path of the kind, kind), for a field that exists only while that kind is chosen.
+    `variant` is (path of the kind, kinds), for a field that exists only while one of those kinds is chosen.
     """
 
     path: str
     info: FieldInfo
-    variant: tuple[str, str] | None = None
+    variant: tuple[str, tuple[str, ...]] | None = None
 
     @property
     def name(self) -> str:
@@ -61,10 +61,21 @@ class ConfigField:
         return tuple(get_args(self.type)) if get_origin(self.type) is Literal else ()
 
 
-def config_fields(
-    model: type[BaseModel] = FineTuneJobConfig, *, prefix: str = "", variant: tuple[str, str] | None = None
-) -> Iterator[ConfigField]:
-    """Every field, nested classes and variants included, in the order of the classes."""
+def config_fields(model: type[BaseModel] = FineTuneJobConfig) -> Iterator[ConfigField]:
+    """Every field once, nested classes and variants included, in the order of the classes.
+
+    Variants that share a field share its meaning and default; it belongs to all of them.
+    """
+    found: dict[str, ConfigField] = {}
+    for field in _walk(model, prefix="", variant=None):
+        known = found.get(field.path)
+        if known is not None and known.variant is not None and field.variant is not None:
+            field = replace(known, variant=(known.variant[0], known.variant[1] + field.variant[1]))
+        found[field.path] = field
+    yield from found.values()
+
+
+def _walk(model: type[BaseModel], *, prefix: str, variant: tuple[str, tuple[str, ...]] | None) -> Iterator[ConfigField]:
     for name, info in model.model_fields.items():
         path = f"{prefix}{name}"
         nested = [member for member in members(info.annotation) if _is_model(member)]
@@ -76,9 +87,9 @@ def config_fields(
             choice = FieldInfo(annotation=Literal[kinds], default=kinds[0], description=description)  # type: ignore[arg-type]
             yield ConfigField(f"{path}.kind", choice, variant)
             for member, kind in zip(nested, kinds, strict=True):
-                yield from config_fields(member, prefix=f"{path}.", variant=(f"{path}.kind", kind))
+                yield from _walk(member, prefix=f"{path}.", variant=(f"{path}.kind", (kind,)))
         elif nested and type(None) not in members(info.annotation):
-            yield from config_fields(nested[0], prefix=f"{path}.", variant=variant)
+            yield from _walk(nested[0], prefix=f"{path}.", variant=variant)
         elif name != "kind":
             yield ConfigField(path, info, variant)
 
@@ -102,4 +113,5 @@ def _is_model(member: Any) -> bool:
 
 
 def _first_sentence(model: type[BaseModel]) -> str:
-    return (model.__doc__ or "").strip().splitlines()[0].rstrip(".")
+    sentence = " ".join((model.__doc__ or "").split())
+    return sentence.partition(" (")[0].rstrip(".")

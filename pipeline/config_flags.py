@@ -12,17 +12,9 @@ ALIASES = {"training_data_path": "dataset.path", "output_model_name": "name"}
 NONE_WORDS = ("none", "null", "")
 
 
-def config_flags() -> list[ConfigField]:
-    """The fields that are flags: each path once, though variants may share it."""
-    fields: dict[str, ConfigField] = {}
-    for field in config_fields():
-        fields.setdefault(field.path, field)
-    return list(fields.values())
-
-
 def add_config_flags(parser: argparse.ArgumentParser) -> None:
     """Give `parser` a dotted flag for every leaf, and a short one where the last part of the name is unique."""
-    flags = config_flags()
+    flags = list(config_fields())
     leaves = Counter(_leaf(flag) for flag in flags)
     taken = {action.dest for action in parser._actions}
     groups: dict[str, argparse._ArgumentGroup] = {}
@@ -48,7 +40,7 @@ def add_config_flags(parser: argparse.ArgumentParser) -> None:
 
 def document_with_flags(document: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
     """`document` with the given dotted flags put over it."""
-    flags = {flag.path: flag for flag in config_flags()}
+    flags = {flag.path: flag for flag in config_fields()}
     merged: dict[str, Any] = {**document}
     for path, value in given.items():
         *sections, leaf = path.split(".")

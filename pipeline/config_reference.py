@@ -64,4 +64,7 @@ def _default(field: ConfigField) -> str:
 
 def _meaning(field: ConfigField) -> str:
     text = str(field.info.description)
-    return text if field.variant is None else f"{text} Only with `{field.variant[0]}: {field.variant[1]}`."
+    if field.variant is None:
+        return text
+    path, kinds = field.variant
+    return f"{text} Only with `{path}: {' | '.join(kinds)}`."

@@ -1,14 +1,13 @@
-"""DataManager: turns the rows of a data set into token ids and labels, and holds out the evaluation rows."""
+"""DataManager: reads the rows of a data set, holds out the evaluation rows, and has the method encode them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-
-from transformers import PreTrainedTokenizerBase
+from typing import Any
 
 from pipeline.config import FineTuneJobConfig
-from pipeline.data.example import TRAINABLE_FORMATS, Example
+from pipeline.data.example import Example
 from pipeline.data.examples import ExampleSet, read_examples
 from pipeline.data.integrity.lengths import default_max_length
 from pipeline.data.near_duplicates import near_duplicate_groups, text_key
@@ -17,44 +16,75 @@ from pipeline.data.partition import partition
 from pipeline.errors import DataProblem
 from pipeline.events import DataLoaded, RowDropped
 from pipeline.job_tracker import JobTracker
-from pipeline.row_encoder import RowEncoder, TokenizedRow
+from pipeline.method_config import format_problem
+from pipeline.methods import EncodedRow, Encoder, method_for
+from pipeline.model_manager import LoadedModel
 
 SHOWN_DROPPED_ROWS = 20
 KEPT_HELD_OUT = 50
 
 
 @dataclass(frozen=True)
-class PreparedData:
-    """The rows ready for training and the longest length in tokens."""
+class SplitExamples:
+    """The usable rows before they meet a model: what is trained on, and what is held out."""
 
-    train: list[TokenizedRow]
-    evaluation: list[TokenizedRow]
+    train: list[Example]
+    evaluation: list[Example]
+
+    @property
+    def have_images(self) -> bool:
+        """Whether any row has a picture."""
+        return any(turn.images for example in (*self.train, *self.evaluation) for turn in example.messages or ())
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """The rows ready for training, the longest length in tokens, and the held-out examples as they were."""
+
+    train: list[Any]
+    evaluation: list[Any]
     max_length: int
+    held_out: list[Example] = field(default_factory=list)
 
 
 class DataManager:
-    """Reads, tokenises, splits and cuts the rows as the configuration says."""
+    """Reads, splits, encodes and cuts the rows as the configuration and its method say."""
 
     def __init__(self, config: FineTuneJobConfig, tracker: JobTracker) -> None:
         self.config = config
         self.tracker = tracker
         self.dropped: list[RowDropped] = []
 
-    def load(self, tokenizer: PreTrainedTokenizerBase, *, context_length: int) -> PreparedData:
-        """The training and evaluation rows, none longer than the model's `context_length` in tokens.
+    def load(self, loaded: LoadedModel) -> PreparedData:
+        """`read` and `encode` in one."""
+        return self.encode(self.read(), loaded)
+
+    def read(self) -> SplitExamples:
+        """The rows of the data set as examples of a format that the method learns from, divided.
 
         Raises:
-            DataProblem: a file cannot be read or no row is left to train on.
-            ModelUnavailable: the rows are conversations and the model has no usable chat template.
+            DataProblem: a file cannot be read, or the method does not learn from such rows.
         """
-        self.tracker.stage("loading_data", f"Reading {Path(self.config.dataset.path).name}")
         train, evaluation = self._split()
         self.tracker.run_dir.write_held_out(_single_turns(evaluation))
-        encoder = RowEncoder(tokenizer, train_on=self.config.method.train_on)
-        train_rows, eval_rows = self._encode(train, encoder), self._encode(evaluation, encoder)
-        max_length = self._max_length([len(row.input_ids) for row in train_rows], context_length)
-        truncated = sum(len(row.input_ids) > max_length for row in train_rows + eval_rows)
-        prepared = PreparedData(self._cut(train_rows, max_length), self._cut(eval_rows, max_length), max_length)
+        return SplitExamples(train, evaluation)
+
+    def encode(self, examples: SplitExamples, loaded: LoadedModel) -> PreparedData:
+        """The rows as the method's trainer takes them, none longer than the model reads.
+
+        Raises:
+            DataProblem: no row is left to train on.
+            ModelUnavailable: the rows are conversations and the model has no usable chat template.
+        """
+        self.tracker.stage("loading_data", f"Tokenising {Path(self.config.dataset.path).name}")
+        encoder = method_for(self.config.method.kind).encoder(self.config, loaded)
+        train_rows = self._encode(examples.train, encoder)
+        eval_rows = self._encode(examples.evaluation, encoder)
+        max_length = self._max_length([row.length for row in train_rows], loaded.context_length)
+        truncated = sum(row.length > max_length for row in (*train_rows, *eval_rows))
+        prepared = PreparedData(
+            self._cut(train_rows, max_length), self._cut(eval_rows, max_length), max_length, examples.evaluation
+        )
         if not prepared.train:
             raise DataProblem(self._nothing_left())
         self._report(prepared, truncated)
@@ -87,15 +117,13 @@ class DataManager:
 
     def _read(self, source: str) -> ExampleSet:
         found = read_examples(open_data(source, imports=self.tracker.run_dir.path / "imports"), self.config.dataset)
-        if found.format not in TRAINABLE_FORMATS:
-            raise DataProblem(
-                f"The rows of {Path(source).name} are of the format {found.format}, which supervised fine-tuning does "
-                "not learn from. Name the columns with the question and the answer."
-            )
+        problem = format_problem(self.config.method.kind, found.format)
+        if problem is not None:
+            raise DataProblem(f"{Path(source).name}: {problem}")
         self.dropped += found.dropped
         return found
 
-    def _encode(self, examples: list[Example], encoder: RowEncoder) -> list[TokenizedRow]:
+    def _encode(self, examples: list[Example], encoder: Encoder) -> list[EncodedRow]:
         rows = encoder.encode(examples, on_dropped=self.dropped.append)
         empty = [row.row for row in rows if row.trained_tokens == 0]
         self.dropped += [RowDropped(row=number, reason="no token of it is trained on") for number in empty]
@@ -113,14 +141,15 @@ class DataManager:
             )
         return min(length, context_length)
 
-    def _cut(self, rows: list[TokenizedRow], max_length: int) -> list[TokenizedRow]:
-        cut = [replace(row, input_ids=row.input_ids[:max_length], labels=row.labels[:max_length]) for row in rows]
-        lost = [row.row for row in cut if row.trained_tokens == 0]
-        self.dropped += [
-            RowDropped(row=number, reason=f"its answer starts after the limit of {max_length} tokens")
-            for number in lost
-        ]
-        return [row for row in cut if row.trained_tokens > 0]
+    def _cut(self, rows: list[EncodedRow], max_length: int) -> list[EncodedRow]:
+        kept = []
+        for row in rows:
+            pieces = [piece for piece in row.cut(max_length) if piece.trained_tokens > 0]
+            kept += pieces
+            if not pieces:
+                reason = f"what it trains on starts after the limit of {max_length} tokens"
+                self.dropped.append(RowDropped(row=row.row, reason=reason))
+        return kept
 
     def _nothing_left(self) -> str:
         first = self.dropped[0]
@@ -138,7 +167,7 @@ class DataManager:
             DataLoaded(
                 train_rows=len(prepared.train),
                 eval_rows=len(prepared.evaluation),
-                tokens=sum(len(row.input_ids) for row in prepared.train),
+                tokens=sum(row.tokens for row in prepared.train),
                 trained_tokens=sum(row.trained_tokens for row in prepared.train),
                 max_length=prepared.max_length,
                 truncated_rows=truncated,

@@ -28,8 +28,10 @@ class FineTuneJob:
             UserError: with a sentence for the user; anything else is a bug.
         """
         self.tracker.stage("preparing", f"Starting {self.config.name}")
-        loaded = ModelManager(self.config, self.tracker).load()
-        data = DataManager(self.config, self.tracker).load(loaded.tokenizer, context_length=loaded.context_length)
+        manager = DataManager(self.config, self.tracker)
+        examples = manager.read()
+        loaded = ModelManager(self.config, self.tracker).load(sees_images=examples.have_images)
+        data = manager.encode(examples, loaded)
         trainer = ModelTrainer(self.config, self.tracker, loaded=loaded, data=data)
         outcome = trainer.train()
         trainer.save()

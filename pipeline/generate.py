@@ -168,7 +168,9 @@ def load_for_generation(
     config = config.model_copy(update={"attention": choose_attention(config, device=device, precision=chosen)})
     provider = provider_for(config.provider)
     tokenizer = provider.load_tokenizer(config)
-    generator = TextGenerator(provider.load_model(config, weight_dtype=DTYPES[chosen], device=device), tokenizer)
+    generator = TextGenerator(
+        provider.load_model(config, task="causal_lm", weight_dtype=DTYPES[chosen], device=device), tokenizer
+    )
     generator.use_adapter(adapter_path)
     return generator
 

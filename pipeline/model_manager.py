@@ -12,7 +12,7 @@ from pipeline.config import FineTuneJobConfig, FullConfig, LoraConfig, ModelConf
 from pipeline.errors import InvalidConfig, Problem
 from pipeline.events import ModelLoaded
 from pipeline.job_tracker import JobTracker
-from pipeline.providers import Provider, provider_for
+from pipeline.providers import Provider, Task, provider_for
 
 Precision = Literal["bf16", "fp16", "fp32"]
 DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -48,8 +48,8 @@ class ModelManager:
         self.tracker = tracker
         self.provider = provider_for(config.model.provider) if provider is None else provider
 
-    def load(self) -> LoadedModel:
-        """The base model in memory, its trainable weights chosen.
+    def load(self, *, sees_images: bool = False) -> LoadedModel:
+        """The base model in memory, its trainable weights chosen; with `sees_images`, its eyes too.
 
         Raises:
             ModelUnavailable: the model or its tokenizer cannot be loaded.
@@ -64,9 +64,10 @@ class ModelManager:
         tokenizer = self.provider.load_tokenizer(model_config)
         # Small updates vanish in 16-bit weights: what is trained stays in fp32, and autocast computes in 16 bit.
         weight_dtype = DTYPES[precision] if self.config.tuning.kind == "lora" else torch.float32
-        base = self.provider.load_model(model_config, weight_dtype=weight_dtype, device=device)
+        task = self._task(sees_images)
+        base = self.provider.load_model(model_config, task=task, weight_dtype=weight_dtype, device=device)
         loaded = LoadedModel(
-            model=self._choose_trainable(base),
+            model=self._choose_trainable(base, task),
             tokenizer=tokenizer,
             precision=precision,
             device=device,
@@ -75,12 +76,17 @@ class ModelManager:
         self._report(loaded)
         return loaded
 
-    def _choose_trainable(self, base: PreTrainedModel) -> PreTrainedModel | PeftModel:
+    def _task(self, sees_images: bool) -> Task:
+        if self.config.method.kind == "reward":
+            return "seq_cls"
+        return "image_text_to_text" if sees_images else "causal_lm"
+
+    def _choose_trainable(self, base: PreTrainedModel, task: Task) -> PreTrainedModel | PeftModel:
         set_seed(self.config.training.seed)
         match self.config.tuning:
             case LoraConfig() as lora:
                 self.tracker.stage("loading_model", "Attaching the LoRA adapter", progress=ADAPTER_PROGRESS)
-                return self.provider.attach_lora(base, lora)
+                return self.provider.attach_lora(base, lora, task=task)
             case FullConfig() as full:
                 self.tracker.stage("loading_model", "Choosing the weights to train", progress=ADAPTER_PROGRESS)
                 train_language_model(base, embeddings=full.train_embeddings)

@@ -1,7 +1,7 @@
 """RowEncoder: one example in, token ids and labels out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from transformers import PreTrainedTokenizerBase
@@ -23,9 +23,23 @@ class TokenizedRow:
     labels: list[int]
 
     @property
+    def tokens(self) -> int:
+        """Tokens that go through the model."""
+        return len(self.input_ids)
+
+    @property
+    def length(self) -> int:
+        """Tokens of its longest sequence: the only one."""
+        return len(self.input_ids)
+
+    @property
     def trained_tokens(self) -> int:
         """Tokens that count in the loss. The first token of a row is never predicted."""
         return sum(label != IGNORED for label in self.labels[1:])
+
+    def cut(self, max_length: int) -> "list[TokenizedRow]":
+        """Its first `max_length` tokens."""
+        return [replace(self, input_ids=self.input_ids[:max_length], labels=self.labels[:max_length])]
 
 
 class RowEncoder:

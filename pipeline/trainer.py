@@ -17,6 +17,7 @@ from pipeline.data_manager import PreparedData
 from pipeline.errors import StorageFailed
 from pipeline.job_tracker import JobTracker
 from pipeline.methods import method_for
+from pipeline.methods.divergence import stop_on_divergence
 from pipeline.model_manager import DTYPES, LoadedModel
 from pipeline.providers import provider_for
 
@@ -60,6 +61,7 @@ class ModelTrainer:
             output_dir=self.tracker.run_dir.checkpoints,
             callbacks=[callback],
         )
+        stop_on_divergence(trainer)
         # transformers prints every log entry when its own progress bar is off.
         trainer.remove_callback(PrinterCallback)
         with _special_tokens_kept(self.loaded.base):

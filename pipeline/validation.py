@@ -76,7 +76,9 @@ def _problem(detail: ErrorDetails, fields: list[ConfigField], prefix: str) -> Pr
 
 def _without_kinds(path: list[str], fields: list[ConfigField]) -> list[str]:
     """The path as people write it: pydantic puts the kind of a variant behind the field that it is the kind of."""
-    variants = {(field.variant[0].removesuffix(".kind"), field.variant[1]) for field in fields if field.variant}
+    variants = {
+        (field.variant[0].removesuffix(".kind"), kind) for field in fields if field.variant for kind in field.variant[1]
+    }
     kept: list[str] = []
     dropped = False
     for part in path:

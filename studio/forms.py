@@ -39,8 +39,8 @@ class Form:
             if owned:
                 kinds = [leaf.variant[1] for p in owned if (leaf := self.leaves[p]).variant]
 
-                def show(chosen: str, kinds: list[str] = kinds) -> list[Any]:
-                    return _as_outputs([gr.update(visible=kind == chosen) for kind in kinds])
+                def show(chosen: str, kinds: list[tuple[str, ...]] = kinds) -> list[Any]:
+                    return _as_outputs([gr.update(visible=chosen in of) for of in kinds])
 
                 choice.change(  # type: ignore[attr-defined]
                     show, choice, list(owned.values()), queue=False, show_progress="hidden", api_visibility="private"
@@ -56,7 +56,7 @@ class Form:
         for path, component in self.components.items():
             variant = self.leaves[path].variant
             chosen = (
-                {} if variant is None or variant[0] not in values else {"visible": values[variant[0]] == variant[1]}
+                {} if variant is None or variant[0] not in values else {"visible": values[variant[0]] in variant[1]}
             )
             if path in values:
                 found[component] = gr.update(value=_shown(self.leaves[path], values[path]), **chosen)
@@ -69,7 +69,7 @@ class Form:
         data: dict[str, Any] = {}
         for path, value in values.items():
             variant = self.leaves[path].variant if path in self.leaves else None
-            if variant is not None and values[variant[0]] != variant[1]:
+            if variant is not None and values[variant[0]] not in variant[1]:
                 continue
             node = data
             *parents, name = path.split(".")

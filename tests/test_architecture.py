@@ -14,6 +14,7 @@ OURS = {"app", "studio", "db", "pipeline", "tests", "benchmarks"}
 HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "unsloth"}
 LIGHT_PIPELINE = [
     *(f"pipeline/{name}.py" for name in ("__init__", "config", "config_base", "data_config", "errors", "events")),
+    *(f"pipeline/{name}.py" for name in ("method_config", "reward_config", "training_config")),
     *(f"pipeline/{name}.py" for name in ("validation", "run_dir", "job_tracker", "line_server")),
     *(f"pipeline/{name}.py" for name in ("config_fields", "config_flags", "config_reference")),
     *(f"pipeline/data/{name}.py" for name in ("example", "mapping", "row_store", "inspection", "partition")),

@@ -3,8 +3,8 @@
 from pipeline.checks.facts import Facts
 from pipeline.checks.finding import Finding, Fix
 from pipeline.config import FineTuneJobConfig
-from pipeline.data.example import TRAINABLE_FORMATS
 from pipeline.errors import DataProblem
+from pipeline.method_config import format_problem
 
 _ROWS_SHOWN = 5
 _SURE = 0.8
@@ -35,11 +35,9 @@ def check_dataset_format(config: FineTuneJobConfig, facts: Facts) -> list[Findin
     data = facts.data
     if data is None or isinstance(data, DataProblem):
         return []
-    if data.format not in TRAINABLE_FORMATS:
-        message = (
-            f"The rows are of the format {data.format}, which supervised fine-tuning does not learn from. "
-            "Name the columns with the question and the answer."
-        )
+    problem = format_problem(config.method.kind, data.format)
+    if problem is not None:
+        message = f"The data set does not fit the method: {problem}"
         return [Finding(code="format_not_trainable", severity="error", field="dataset.mapping", message=message)]
     if data.modality != "text":
         message = "The rows have images, and the text models trained here do not read them. Choose a text data set."

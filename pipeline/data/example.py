@@ -5,8 +5,6 @@ from typing import Any, Literal
 
 Row = dict[str, Any]
 Format = Literal["messages", "prompt_completion", "text", "preference", "unpaired_preference", "prompt_only"]
-# What supervised fine-tuning learns from; data sets of the other formats are imported, shown and checked all the same.
-TRAINABLE_FORMATS: tuple[Format, ...] = ("messages", "prompt_completion", "text")
 ROLES = ("system", "user", "assistant", "tool")
 
 

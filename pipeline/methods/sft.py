@@ -14,14 +14,19 @@ from trl import SFTConfig, SFTTrainer
 from pipeline.chunked_loss import use_chunked_loss
 from pipeline.config import FineTuneJobConfig
 from pipeline.data_manager import PreparedData
-from pipeline.errors import TrainingDiverged
 from pipeline.length_groups import LengthGroupedSampler
-from pipeline.model_manager import LoadedModel, Precision
-from pipeline.row_encoder import TokenizedRow
+from pipeline.methods.arguments import shared_arguments
+from pipeline.model_manager import LoadedModel
+from pipeline.row_encoder import RowEncoder, TokenizedRow
 
 Batching = Literal["grouped", "packed", "random"]
 # Attention implementations that keep packed rows apart without computing the products between them.
 VARLEN_ATTENTION = {"flash_attention_2", "flash_attention_3"}
+
+
+def encoder(config: FineTuneJobConfig, loaded: LoadedModel) -> RowEncoder:
+    """What turns conversations and texts into token ids and labels."""
+    return RowEncoder(loaded.tokenizer, train_on=config.method.train_on)
 
 
 def build_trainer(
@@ -36,9 +41,8 @@ def build_trainer(
     batching = choose_batching(config, attention=loaded.attention)
     arguments = training_arguments(
         config,
+        loaded,
         output_dir=output_dir,
-        precision=loaded.precision,
-        device=loaded.device,
         batching=batching,
         max_length=data.max_length,
         evaluate=bool(data.evaluation),
@@ -65,45 +69,16 @@ def choose_batching(config: FineTuneJobConfig, *, attention: str) -> Batching:
 
 def training_arguments(
     config: FineTuneJobConfig,
+    loaded: LoadedModel,
     *,
     output_dir: Path,
-    precision: Precision,
-    device: torch.device,
     batching: Batching,
     max_length: int,
     evaluate: bool,
 ) -> SFTConfig:
     """TRL's configuration with every field of ours in it."""
-    training = config.training
     return SFTConfig(
-        output_dir=str(output_dir),
-        run_name=config.name,
-        num_train_epochs=training.epochs,
-        max_steps=-1 if training.max_steps is None else training.max_steps,
-        learning_rate=training.learning_rate,
-        per_device_train_batch_size=training.per_device_batch_size,
-        per_device_eval_batch_size=training.per_device_batch_size,
-        gradient_accumulation_steps=training.gradient_accumulation_steps,
-        lr_scheduler_type=training.lr_scheduler,
-        warmup_steps=training.warmup_ratio,
-        weight_decay=training.weight_decay,
-        max_grad_norm=training.max_grad_norm,
-        optim=training.optimizer,
-        gradient_checkpointing=training.gradient_checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False},
-        logging_steps=training.logging_steps,
-        logging_nan_inf_filter=False,
-        eval_strategy=training.eval_strategy if evaluate else "no",
-        eval_steps=training.eval_steps,
-        save_strategy=training.save_strategy,
-        save_steps=training.save_steps,
-        save_total_limit=training.save_total_limit,
-        seed=training.seed,
-        data_seed=training.seed,
-        bf16=precision == "bf16",
-        fp16=precision == "fp16",
-        use_cpu=device.type == "cpu",
-        dataloader_pin_memory=device.type == "cuda",
+        **shared_arguments(config, loaded, output_dir=output_dir, evaluate=evaluate),
         max_length=max_length,
         packing=batching == "packed",
         # The rows are tokenised and cut; what is left to do for packing, TRL does.
@@ -111,8 +86,6 @@ def training_arguments(
         # Not "chunked_nll", which would put TRL's loss in the place of ours.
         loss_type="nll",
         prediction_loss_only=True,
-        disable_tqdm=True,
-        report_to="none",
     )
 
 
@@ -152,20 +125,6 @@ class ChunkedLossTrainer(SFTTrainer):
         real = inputs["attention_mask"].sum() if "attention_mask" in inputs else inputs["input_ids"].numel()
         self.counts.add(outputs, tokens=real)
         return (loss, outputs) if return_outputs else loss
-
-    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """One batch forward and backward.
-
-        Raises:
-            TrainingDiverged: before the weights are touched, if the loss is not a number.
-        """
-        loss = super().training_step(*args, **kwargs)
-        if not torch.isfinite(loss):
-            raise TrainingDiverged(
-                f"The loss is {loss.item()} at step {self.state.global_step + 1}. Lower the learning rate "
-                f"(it is {self.args.learning_rate:g}) and start again."
-            )
-        return loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the accuracy since the last log, and the real tokens since the start, to the training values."""

@@ -2,7 +2,7 @@
 
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 if TYPE_CHECKING:
     import torch
@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from pipeline.config import LoraConfig, ModelConfig
+
+
+Task = Literal["causal_lm", "seq_cls", "image_text_to_text"]
+"""What the model is for: to write text, to score text with one number, or to write text about images."""
 
 
 class Provider(Protocol):
@@ -23,15 +27,15 @@ class Provider(Protocol):
         """
 
     def load_model(
-        self, config: "ModelConfig", *, weight_dtype: "torch.dtype", device: "torch.device"
+        self, config: "ModelConfig", *, task: Task, weight_dtype: "torch.dtype", device: "torch.device"
     ) -> "PreTrainedModel":
-        """The base model with its weights in `weight_dtype` on `device`.
+        """The base model with its weights in `weight_dtype`, or quantized, on `device`.
 
         Raises:
             ModelUnavailable: it cannot be loaded; the text says why.
         """
 
-    def attach_lora(self, model: "PreTrainedModel", config: "LoraConfig") -> "PeftModel":
+    def attach_lora(self, model: "PreTrainedModel", config: "LoraConfig", *, task: Task) -> "PeftModel":
         """The model with fresh adapter matrices on the chosen layers and everything else frozen.
 
         Raises:

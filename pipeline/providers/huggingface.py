@@ -2,20 +2,37 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import peft
 import torch
 from peft import PeftModel, get_peft_model
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.pytorch_utils import Conv1D
 
 from pipeline.config import LoraConfig, ModelConfig
 from pipeline.errors import InvalidConfig, Problem
+from pipeline.providers import Task
 from pipeline.providers.loading_errors import explained
 
 ALL_LINEAR = "all-linear"
 # Conv1D is GPT-2's way of writing a linear layer.
 LINEAR_LAYERS = (torch.nn.Linear, Conv1D)
+MODEL_CLASSES: dict[Task, Any] = {
+    "causal_lm": AutoModelForCausalLM,
+    "seq_cls": AutoModelForSequenceClassification,
+    "image_text_to_text": AutoModelForImageTextToText,
+}
+# PEFT has no word of its own for models that see.
+PEFT_TASKS: dict[Task, str] = {"causal_lm": "CAUSAL_LM", "seq_cls": "SEQ_CLS", "image_text_to_text": "CAUSAL_LM"}
 
 
 def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
@@ -31,23 +48,26 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_model(config: ModelConfig, *, weight_dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
+def load_model(config: ModelConfig, *, task: Task, weight_dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
     """The base model with its weights in `weight_dtype` on `device`."""
+    # A score is one number.
+    head = {"num_labels": 1} if task == "seq_cls" else {}
     with explained(config):
-        model = AutoModelForCausalLM.from_pretrained(
+        model = MODEL_CLASSES[task].from_pretrained(
             config.base_model,
             revision=config.revision,
             trust_remote_code=config.trust_remote_code,
             dtype=weight_dtype,
             attn_implementation=None if config.attention == "auto" else config.attention,
+            **head,
         )
     return model.to(device)
 
 
-def attach_lora(model: PreTrainedModel, config: LoraConfig) -> PeftModel:
+def attach_lora(model: PreTrainedModel, config: LoraConfig, *, task: Task) -> PeftModel:
     """The model with fresh adapter matrices on the chosen layers and everything else frozen."""
     adapter = peft.LoraConfig(
-        task_type="CAUSAL_LM",
+        task_type=PEFT_TASKS[task],
         r=config.rank,
         lora_alpha=config.alpha,
         lora_dropout=config.dropout,

@@ -5,8 +5,9 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from pipeline.config import DEFAULT_LEARNING_RATE, FineTuneJobConfig
+from pipeline.config import FineTuneJobConfig
 from pipeline.errors import InvalidConfig, Problem, UserError
+from pipeline.method_config import DEFAULT_LEARNING_RATE, MethodKind
 from pipeline.validation import parse_job_config
 from studio.auth import Authenticator
 from studio.forms import Form, flatten
@@ -114,13 +115,14 @@ def build_wizard(demo: gr.Blocks, studio: Studio, authenticator: Authenticator) 
 
     dataset_step.preview.change(refresh_rail, set(fields), rail, **QUIET)
 
-    def follow_tuning(kind: str, rate: str) -> Any:
-        """The default learning rate goes with the kind of tuning, unless it was changed."""
-        others = {f"{value:g}" for name, value in DEFAULT_LEARNING_RATE.items() if name != kind}
-        return f"{DEFAULT_LEARNING_RATE[kind]:g}" if rate in others else gr.skip()
+    def follow_kinds(tuning: str, method: MethodKind, rate: str) -> Any:
+        """The default learning rate goes with method and tuning, unless it was changed."""
+        defaults = {f"{value:g}" for rates in DEFAULT_LEARNING_RATE.values() for value in rates.values()}
+        return f"{DEFAULT_LEARNING_RATE[method][tuning]:g}" if rate in defaults else gr.skip()
 
-    kind, rate = form.components["tuning.kind"], form.components["training.learning_rate"]
-    kind.input(follow_tuning, [kind, rate], rate, **QUIET)  # type: ignore[attr-defined]
+    kinds = [form.components["tuning.kind"], form.components["method.kind"]]
+    rate = form.components["training.learning_rate"]
+    gr.on([kind.input for kind in kinds], follow_kinds, [*kinds, rate], rate, **QUIET)  # type: ignore[attr-defined]
 
     def apply_fix(index: int) -> Any:
         def mend(values: dict[Component, Any], request: gr.Request) -> dict[Component, Any]:

@@ -4,7 +4,8 @@ import argparse
 
 import pytest
 
-from pipeline.config_flags import add_config_flags, config_flags, document_with_flags
+from pipeline.config_fields import config_fields
+from pipeline.config_flags import add_config_flags, document_with_flags
 from pipeline.validation import parse_job_config
 
 
@@ -24,7 +25,7 @@ def test_nothing_given_is_nothing_said(parser: argparse.ArgumentParser) -> None:
 
 
 def test_every_leaf_has_a_dotted_flag(parser: argparse.ArgumentParser) -> None:
-    for flag in config_flags():
+    for flag in config_fields():
         assert given(parser, f"--{flag.path}", "1") == {flag.path: "1"}
 
 

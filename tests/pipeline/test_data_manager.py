@@ -1,5 +1,6 @@
 """DataManager: splits, limits and what it says about the rows it leaves out."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from pipeline.data_manager import DataManager, PreparedData
 from pipeline.errors import DataProblem
 from pipeline.events import DataLoaded, WarningRaised
 from pipeline.job_tracker import JobTracker
+from pipeline.model_manager import ModelManager
 from pipeline.row_encoder import IGNORED
 from tests.pipeline.conftest import MakeConfig
 from tests.tiny_gemma import chat_rows, write_jsonl
@@ -20,7 +22,9 @@ def load(make_config: MakeConfig, tracker: JobTracker, tokenizer: PreTrainedToke
     """Loads the 40 conversations, or the file named, with settings put over the defaults."""
 
     def run(*, context_length: int = 256, **sections: dict[str, Any]) -> PreparedData:
-        return DataManager(make_config(**sections), tracker).load(tokenizer, context_length=context_length)
+        config = make_config(**sections)
+        loaded = replace(ModelManager(config, tracker).load(), tokenizer=tokenizer, context_length=context_length)
+        return DataManager(config, tracker).load(loaded)
 
     return run
 

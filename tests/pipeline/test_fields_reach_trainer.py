@@ -11,12 +11,12 @@ from peft import PeftModel
 from transformers import AutoTokenizer, PreTrainedModel
 
 from pipeline.config import FineTuneJobConfig, LoraConfig, ModelConfig
-from pipeline.config_flags import config_flags
+from pipeline.config_fields import config_fields
 from pipeline.data_manager import DataManager, PreparedData
 from pipeline.job_tracker import JobTracker
 from pipeline.methods.sft import choose_batching, training_arguments
 from pipeline.model_manager import LoadedModel, ModelManager
-from pipeline.providers import huggingface
+from pipeline.providers import Task, huggingface
 from tests.pipeline.conftest import MakeConfig
 from tests.tiny_gemma import chat_rows, write_jsonl
 
@@ -30,12 +30,14 @@ class RecordingProvider:
     def load_tokenizer(self, config: ModelConfig) -> Any:
         return huggingface.load_tokenizer(config)
 
-    def load_model(self, config: ModelConfig, *, weight_dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
+    def load_model(
+        self, config: ModelConfig, *, task: Task, weight_dtype: torch.dtype, device: torch.device
+    ) -> PreTrainedModel:
         self.config = config
-        return huggingface.load_model(config, weight_dtype=weight_dtype, device=device)
+        return huggingface.load_model(config, task=task, weight_dtype=weight_dtype, device=device)
 
-    def attach_lora(self, model: PreTrainedModel, config: LoraConfig) -> PeftModel:
-        return huggingface.attach_lora(model, config)
+    def attach_lora(self, model: PreTrainedModel, config: LoraConfig, *, task: Task) -> PeftModel:
+        return huggingface.attach_lora(model, config, task=task)
 
     def save_merged(self, model: PeftModel, folder: Path) -> None:
         huggingface.save_merged(model, folder)
@@ -52,9 +54,8 @@ class Bench:
     def arguments(self) -> Any:
         return training_arguments(
             self.config,
+            self.loaded,
             output_dir=Path("out"),
-            precision="bf16",
-            device=torch.device("cpu"),
             batching=choose_batching(self.config, attention="sdpa"),
             max_length=64,
             evaluate=True,
@@ -72,8 +73,7 @@ class Bench:
 
     @property
     def data(self) -> PreparedData:
-        tokenizer = AutoTokenizer.from_pretrained(self.config.model.base_model)
-        return DataManager(self.config, self.tracker).load(tokenizer, context_length=256)
+        return DataManager(self.config, self.tracker).load(self.loaded)
 
     @property
     def given_to_provider(self) -> ModelConfig:
@@ -155,7 +155,7 @@ ELSEWHERE = {
 
 
 def test_every_field_is_looked_at() -> None:
-    assert {flag.path for flag in config_flags()} == set(FIELDS) | set(ELSEWHERE)
+    assert {flag.path for flag in config_fields()} == set(FIELDS) | set(ELSEWHERE)
 
 
 @pytest.mark.parametrize("field", FIELDS)

@@ -20,7 +20,7 @@ from tests.pipeline.conftest import MakeConfig
 
 def prepare(config: FineTuneJobConfig, tracker: JobTracker) -> tuple[LoadedModel, PreparedData]:
     loaded = ModelManager(config, tracker).load()
-    return loaded, DataManager(config, tracker).load(loaded.tokenizer, context_length=loaded.context_length)
+    return loaded, DataManager(config, tracker).load(loaded)
 
 
 def ours(config: FineTuneJobConfig, tracker: JobTracker) -> Trainer:
@@ -52,9 +52,8 @@ def test_losses_and_gradients_are_those_of_trl(
     loaded, data = prepare(config, tracker)
     arguments = training_arguments(
         config,
+        loaded,
         output_dir=tracker.run_dir.checkpoints,
-        precision="fp32",
-        device=loaded.device,
         batching="random",
         max_length=data.max_length,
         evaluate=True,
@@ -181,8 +180,8 @@ def test_adapter_layers_take_narrow_inputs(make_config: MakeConfig) -> None:
     config = make_config().model
     import torch
 
-    base = huggingface.load_model(config, weight_dtype=torch.bfloat16, device=torch.device("cpu"))
-    adapted = huggingface.attach_lora(base, LoraConfig())
+    base = huggingface.load_model(config, task="causal_lm", weight_dtype=torch.bfloat16, device=torch.device("cpu"))
+    adapted = huggingface.attach_lora(base, LoraConfig(), task="causal_lm")
     seen: set[Any] = set()
     adapted.get_base_model().model.layers[0].self_attn.q_proj.lora_A["default"].register_forward_pre_hook(
         lambda module, inputs: seen.add(inputs[0].dtype)
