@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import groupby
+from typing import get_origin
 
 import annotated_types
 
@@ -33,7 +34,7 @@ def _type(field: ConfigField) -> str:
     if field.choices:
         return " · ".join(f"`{choice}`" for choice in field.choices)
     names = {str: "text", int: "whole number", float: "number", bool: "true or false", Mapping: "object"}
-    name = names[field.type]
+    name = "list" if get_origin(field.type) is tuple else names[field.type]
     return f"{name}{_bounds(field)}"
 
 

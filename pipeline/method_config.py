@@ -96,7 +96,7 @@ class GrpoConfig(Config):
     kl_coefficient: float = Field(
         0.0, ge=0, le=10, description="How strongly the model is held to where it started. 0: not, and no reference."
     )
-    loss_type: Literal["dapo", "grpo", "dr_grpo", "bnpo"] = Field(
+    policy_loss: Literal["dapo", "grpo", "dr_grpo", "bnpo"] = Field(
         "dapo", description="How token losses are averaged. Dapo weighs every token of the batch the same."
     )
     scale_rewards: Literal["group", "batch", "none"] = Field(

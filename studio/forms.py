@@ -117,9 +117,13 @@ def _shown(leaf: ConfigField, value: Any) -> Any:
         return f"{value:g}"
     if value is None and leaf.type is not int:
         return ""
-    if isinstance(value, (dict, BaseModel)):
-        return json.dumps(value if isinstance(value, dict) else value.model_dump(mode="json", exclude_defaults=True))
-    return value
+    if isinstance(value, (list, tuple)):
+        return json.dumps([_plain(item) for item in value]) if value else ""
+    return json.dumps(_plain(value)) if isinstance(value, (dict, BaseModel)) else value
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump(mode="json", exclude_defaults=True) if isinstance(value, BaseModel) else value
 
 
 def _as_outputs(updates: list[Any]) -> Any:
