@@ -80,7 +80,8 @@ def find_keys(turns: Sequence[Any]) -> tuple[str, str] | None:
     keys = list(dict.fromkeys(key for turn in objects for key in turn))
     common = [key for key in keys if all(isinstance(turn.get(key), (str, dict)) for turn in objects)]
     role = next((key for name in ROLE_KEYS for key in common if _plain(key) == name), None)
-    if role is None:
+    # The keys of exchanges say who speaks; a question may be a role word by chance.
+    if role is None and not all(is_exchange(turn) for turn in objects):
         role = next((key for key in common if _are_roles([turn[key] for turn in objects])), None)
     content = next((key for name in CONTENT_KEYS for key in keys if _plain(key) == name and key != role), None)
     if content is None:

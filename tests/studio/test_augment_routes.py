@@ -62,7 +62,7 @@ def test_typos_become_the_next_version(server: StudioProcess, dataset: str) -> N
 
 def test_refusals_are_sentences(server: StudioProcess, dataset: str) -> None:
     status, answer = server.post(f"/api/datasets/{dataset}/augment", {"augmentation": {"kind": "typos", "rate": 5}})
-    assert (status, [item["field"] for item in answer["fields"]]) == (400, ["augmentation.typos.rate"])
+    assert (status, [item["field"] for item in answer["fields"]]) == (400, ["augmentation.rate"])
     status, answer = server.post("/api/augmentations/nothing/accept")
     assert (status, "There is no run with the id" in answer["error"]) == (404, True)
     _, made = server.post(f"/api/datasets/{dataset}/augment", {"augmentation": {"kind": "case", "share": 1}})

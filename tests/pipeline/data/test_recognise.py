@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.data.build_example import build_example
@@ -201,6 +201,7 @@ def test_every_shape_is_tried_with_any_text() -> None:
 
 @pytest.mark.parametrize("name", ROWS)
 @given(texts=st.lists(three, min_size=1, max_size=4))
+@example(texts=[("user", "x", "user")])
 def test_no_recogniser_loses_or_alters_text(name: str, texts: list[tuple[str, str, str]]) -> None:
     rows = [ROWS[name](item) for item in texts]
     found = recognition_of(rows)
