@@ -28,6 +28,12 @@ class TrackerCallback(TrainerCallback):
         self._seconds = 0.0
         self._tokens = 0.0
 
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Count on where a resumed run was."""
+        self._tokens = last_value(state.log_history, "num_tokens")
+
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
@@ -80,6 +86,11 @@ class TrackerCallback(TrainerCallback):
         folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
         relative = folder.relative_to(self.tracker.run_dir.path)
         self.tracker.record(CheckpointSaved(step=state.global_step, path=str(relative)))
+
+
+def last_value(history: list[dict[str, float]], name: str) -> float:
+    """The last logged value of this name; 0 before the first."""
+    return next((float(entry[name]) for entry in reversed(history) if name in entry), 0.0)
 
 
 def peak_memory_bytes() -> int:

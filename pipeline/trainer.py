@@ -12,6 +12,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PrinterCallback
 
 from pipeline.callbacks import TrackerCallback
+from pipeline.checkpoints import last_checkpoint
 from pipeline.config import FineTuneJobConfig
 from pipeline.data_manager import PreparedData
 from pipeline.errors import StorageFailed
@@ -47,12 +48,14 @@ class ModelTrainer:
         self.data = data
 
     def train(self) -> TrainingOutcome:
-        """Run the loop to its end, or until a stop is requested.
+        """Run the loop to its end, or until a stop is requested, on from the last checkpoint if there is one.
 
         Raises:
             TrainingDiverged: the loss is no longer a number; checkpoints stay as they are.
         """
-        self.tracker.stage("training", f"Training on {len(self.data.train)} rows")
+        checkpoint = last_checkpoint(self.tracker.run_dir.checkpoints)
+        resumed = "" if checkpoint is None else f", on from {checkpoint.name.replace('-', ' ')}"
+        self.tracker.stage("training", f"Training on {len(self.data.train):,} rows{resumed}")
         callback = TrackerCallback(self.tracker)
         trainer = method_for(self.config.method.kind).build_trainer(
             self.config,
@@ -65,7 +68,7 @@ class ModelTrainer:
         # transformers prints every log entry when its own progress bar is off.
         trainer.remove_callback(PrinterCallback)
         with _special_tokens_kept(self.loaded.base):
-            result = trainer.train()
+            result = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         metrics = {
             "train_loss": result.training_loss,
             "train_seconds": result.metrics["train_runtime"],

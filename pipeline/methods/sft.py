@@ -11,6 +11,7 @@ from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput
 from trl import SFTConfig, SFTTrainer
 
+from pipeline.callbacks import last_value
 from pipeline.chunked_loss import use_chunked_loss
 from pipeline.config import FineTuneJobConfig
 from pipeline.data_manager import PreparedData
@@ -96,7 +97,6 @@ class ChunkedLossTrainer(SFTTrainer):
         self.batching = batching
         super().__init__(**arguments)
         self.counts = _TokenCounts()
-        self.tokens_seen = 0.0
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int] | None:
         if self.batching != "grouped":
@@ -130,8 +130,9 @@ class ChunkedLossTrainer(SFTTrainer):
         """Add the accuracy since the last log, and the real tokens since the start, to the training values."""
         if "loss" in logs:
             values = self.counts.take()
-            self.tokens_seen += values.pop("tokens")
-            logs |= {**values, "num_tokens": self.tokens_seen}
+            # The history is in the checkpoint, so a resumed run counts on.
+            seen = last_value(self.state.log_history, "num_tokens") + values.pop("tokens")
+            logs |= {**values, "num_tokens": seen}
         Trainer.log(self, logs, start_time)
 
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
