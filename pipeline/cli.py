@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from pipeline.checks.combinations import refuse_contradictions
 from pipeline.config import FineTuneJobConfig
 from pipeline.config_flags import add_config_flags, document_with_flags
 from pipeline.config_reference import config_reference
@@ -66,6 +67,7 @@ def _train(parsed: argparse.Namespace) -> int:
     given = {name: value for name, value in vars(parsed).items() if name not in OWN_ARGUMENTS}
     try:
         config = parse_job_config(document_with_flags(_read_yaml(parsed.config), given))
+        refuse_contradictions(config)
     except InvalidConfig as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_BAD_VALUES

@@ -3,6 +3,7 @@
 import sys
 from importlib.metadata import version
 
+from pipeline.checks.combinations import refuse_contradictions
 from pipeline.config import FineTuneJobConfig
 from pipeline.data_manager import DataManager
 from pipeline.job_tracker import JobTracker
@@ -27,6 +28,7 @@ class FineTuneJob:
         Raises:
             UserError: with a sentence for the user; anything else is a bug.
         """
+        refuse_contradictions(self.config)
         self.tracker.stage("preparing", f"Starting {self.config.name}")
         manager = DataManager(self.config, self.tracker)
         examples = manager.read()

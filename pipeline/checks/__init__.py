@@ -6,6 +6,7 @@ that it stays silent.
 
 from collections.abc import Callable
 
+from pipeline.checks.combinations import check_combinations
 from pipeline.checks.data import (
     check_dataset_format,
     check_dataset_rows,
@@ -14,7 +15,7 @@ from pipeline.checks.data import (
 )
 from pipeline.checks.facts import Facts
 from pipeline.checks.finding import Finding
-from pipeline.checks.model import check_base_model, check_precision
+from pipeline.checks.model import check_base_model, check_context_length, check_precision
 from pipeline.checks.resources import check_disk_space
 from pipeline.checks.schedule import check_intervals, check_total_steps
 from pipeline.config import FineTuneJobConfig
@@ -22,6 +23,8 @@ from pipeline.config import FineTuneJobConfig
 CHECKS: tuple[Callable[[FineTuneJobConfig, Facts], list[Finding]], ...] = (
     check_base_model,
     check_precision,
+    check_context_length,
+    check_combinations,
     check_dataset_rows,
     check_dataset_format,
     check_integrity_report,

@@ -21,6 +21,13 @@ class ModelFacts:
     weights_bytes: int
     has_chat_template: bool
 
+    @property
+    def context_length(self) -> int | None:
+        """Tokens that the model reads at once, as its configuration says."""
+        text = self.config.get("text_config", {})
+        found = self.config.get("max_position_embeddings", text.get("max_position_embeddings"))
+        return int(found) if isinstance(found, int) else None
+
 
 @dataclass(frozen=True)
 class Facts:

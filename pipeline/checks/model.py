@@ -7,6 +7,7 @@ from pipeline.checks.facts import Facts
 from pipeline.checks.finding import Finding, Fix
 from pipeline.config import FineTuneJobConfig
 from pipeline.data.inspection import Inspection
+from pipeline.method_config import GrpoConfig
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
 
@@ -66,6 +67,25 @@ def check_precision(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:
             )
         ]
     return []
+
+
+def check_context_length(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:
+    """Rows, and sampled answers, are no longer than the model reads."""
+    context = None if facts.model is None else facts.model.context_length
+    wanted = config.method.max_completion_length if isinstance(config.method, GrpoConfig) else config.method.max_length
+    if context is None or wanted is None or wanted <= context:
+        return []
+    name = "max_completion_length" if isinstance(config.method, GrpoConfig) else "max_length"
+    longest = context // 2 if name == "max_completion_length" else context
+    return [
+        Finding(
+            code="longer_than_context",
+            severity="error" if name == "max_completion_length" else "warning",
+            field=f"method.{name}",
+            message=f"{wanted:,} tokens are asked for and the model reads {context:,}. Use {longest:,} at most.",
+            fixes=(Fix(label=f"Use {longest:,} tokens", patch={f"method.{name}": longest}),),
+        )
+    ]
 
 
 def _error(code: str, field: str, message: str) -> Finding:

@@ -53,6 +53,7 @@ def test_sound_configuration_has_no_findings(tmp_path: Path) -> None:
         ("rows_never_seen", demo_document(max_steps=2)),
         ("never_saved", demo_document(save_strategy="steps", save_steps=100_000)),
         ("never_evaluated", demo_document(eval_strategy="steps", eval_steps=100_000)),
+        ("longer_than_context", {**demo_document(), "method": {"kind": "sft", "max_length": 1_000_000}}),
         ("fp16_overflow", {**demo_document(), "model": {"base_model": str(DEMO_MODEL), "precision": "fp16"}}),
         (
             "no_evaluation",

@@ -1,0 +1,113 @@
+"""Checks of settings against each other. They need no facts, so a run refuses what they forbid before it loads."""
+
+from collections.abc import Callable, Iterator
+
+from pipeline.checks.facts import Facts
+from pipeline.checks.finding import Finding, Fix
+from pipeline.config import FineTuneJobConfig
+from pipeline.errors import InvalidConfig, Problem
+from pipeline.method_config import METHOD_NAMES, DpoConfig, GrpoConfig
+
+_PACKABLE = ("sft", "cpt")
+# Loss types of DPO that look at label_smoothing (TRL 1.14).
+_SMOOTHED = ("sigmoid", "robust")
+
+
+def check_combinations(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:
+    """Settings that contradict each other."""
+    return combination_findings(config)
+
+
+def combination_findings(config: FineTuneJobConfig) -> list[Finding]:
+    """What is wrong with the document as it stands, whatever machine and data it meets."""
+    return [finding for check in _COMBINATIONS for finding in check(config)]
+
+
+def refuse_contradictions(config: FineTuneJobConfig) -> None:
+    """Raise InvalidConfig with every pair of settings that cannot go together."""
+    problems = [
+        Problem(finding.field, finding.message)
+        for finding in combination_findings(config)
+        if finding.severity == "error"
+    ]
+    if problems:
+        raise InvalidConfig(problems)
+
+
+def _packing(config: FineTuneJobConfig) -> Iterator[Finding]:
+    if config.training.batching != "packed":
+        return
+    if config.method.kind not in _PACKABLE:
+        yield _error(
+            "packing_other_method",
+            "training.batching",
+            f"Packing joins rows into one sequence, and {METHOD_NAMES[config.method.kind]} compares whole answers. "
+            "Use auto.",
+            Fix(label="Choose batches automatically", patch={"training.batching": "auto"}),
+        )
+    elif config.model.attention in ("sdpa", "eager"):
+        message = (
+            f"With {config.model.attention} attention the rows of a packed sequence are kept apart by a mask, and its "
+            "cost grows with the square of the packed length. Use auto, which packs only with FlashAttention 2."
+        )
+        fix = Fix(label="Choose batches automatically", patch={"training.batching": "auto"})
+        yield Finding(code="packing_slow", severity="warning", field="training.batching", message=message, fixes=(fix,))
+
+
+def _generations(config: FineTuneJobConfig) -> Iterator[Finding]:
+    method, rows = config.method, config.training.rows_per_step
+    if not isinstance(method, GrpoConfig) or rows % method.num_generations == 0:
+        return
+    # The fewest batches to add up that make whole groups.
+    accumulation = config.training.gradient_accumulation_steps
+    while (config.training.per_device_batch_size * accumulation) % method.num_generations:
+        accumulation += 1
+    yield _error(
+        "generations_do_not_divide",
+        "method.num_generations",
+        f"A step holds {rows} answers, which are no whole groups of {method.num_generations}. Add up {accumulation} "
+        "batches, or change the number of generations.",
+        Fix(label=f"Add up {accumulation} batches", patch={"training.gradient_accumulation_steps": accumulation}),
+    )
+
+
+def _smoothing(config: FineTuneJobConfig) -> Iterator[Finding]:
+    method = config.method
+    if not isinstance(method, DpoConfig):
+        return
+    if method.label_smoothing > 0 and method.loss_type not in _SMOOTHED:
+        yield _error(
+            "smoothing_without_effect",
+            "method.label_smoothing",
+            f"The loss type {method.loss_type} does not use label smoothing. Set it to 0, or use sigmoid or robust.",
+            Fix(label="No smoothing", patch={"method.label_smoothing": 0.0}),
+        )
+    if method.label_smoothing == 0 and method.loss_type == "robust":
+        yield _error(
+            "robust_without_smoothing",
+            "method.label_smoothing",
+            "The robust loss corrects for the share of pairs that are the wrong way round, and that share is 0. Give "
+            "it, such as 0.1, or use sigmoid.",
+            Fix(label="Use sigmoid", patch={"method.loss_type": "sigmoid"}),
+        )
+
+
+def _dropout(config: FineTuneJobConfig) -> Iterator[Finding]:
+    if config.model.provider == "unsloth" and config.tuning.kind == "lora" and config.tuning.dropout > 0:
+        message = (
+            "Unsloth's fast kernels work without dropout only; with it the slow path is taken. Set tuning.dropout to 0."
+        )
+        fix = Fix(label="No dropout", patch={"tuning.dropout": 0.0})
+        yield Finding(code="dropout_slow", severity="warning", field="tuning.dropout", message=message, fixes=(fix,))
+
+
+_COMBINATIONS: tuple[Callable[[FineTuneJobConfig], Iterator[Finding]], ...] = (
+    _packing,
+    _generations,
+    _smoothing,
+    _dropout,
+)
+
+
+def _error(code: str, field: str, message: str, fix: Fix) -> Finding:
+    return Finding(code=code, severity="error", field=field, message=message, fixes=(fix,))
