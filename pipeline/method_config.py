@@ -8,6 +8,12 @@ from pipeline.config_base import Config, parse_json
 from pipeline.data.example import Format
 from pipeline.reward_config import Reward
 
+
+def _listed(value: object) -> object:
+    parsed = parse_json(value)
+    return () if parsed is None else parsed
+
+
 MaxLength = Annotated[
     int | None,
     Field(
@@ -86,7 +92,7 @@ class GrpoConfig(Config):
     """Group relative policy optimisation: learn from rewards for sampled answers (Shao et al., arXiv:2402.03300)."""
 
     kind: Literal["grpo"] = "grpo"
-    rewards: Annotated[tuple[Reward, ...], BeforeValidator(parse_json)] = Field(
+    rewards: Annotated[tuple[Reward, ...], BeforeValidator(_listed)] = Field(
         (), description="What earns a reward, as a JSON list; each with a kind and a weight."
     )
     num_generations: int = Field(8, ge=2, le=256, description="Answers sampled for each prompt and compared.")
@@ -168,6 +174,17 @@ _ROWS_NEEDED: dict[MethodKind, str] = {
     "grpo": "prompts",
     "reward": "a chosen and a rejected answer to each prompt",
 }
+
+
+def method_for_format(current: MethodKind, found: Format) -> MethodKind:
+    """The method for rows of the format `found`: the current one where it learns from them, else the usual one."""
+    return current if found in FORMATS[current] else next(kind for kind, formats in FORMATS.items() if found in formats)
+
+
+def default_learning_rate(method: MethodKind, tuning: str, current: float) -> float:
+    """The default for the kinds where `current` is the default of other kinds; else `current`, which was chosen."""
+    defaults = {rate for rates in DEFAULT_LEARNING_RATE.values() for rate in rates.values()}
+    return DEFAULT_LEARNING_RATE[method][tuning] if current in defaults else current
 
 
 def format_problem(kind: MethodKind, found: Format) -> str | None:

@@ -19,13 +19,22 @@ class Form:
     def __init__(self, model: type[BaseModel]) -> None:
         self.leaves = {leaf.path: leaf for leaf in config_fields(model)}
         self.components: dict[str, Component] = {}
+        self._hidden: set[str] = set()
 
     def add(self, path: str, widget: Widget | None = None) -> Component:
         """Render the field at `path` here, with a widget of its own if it deserves better."""
         leaf = self.leaves[path]
         component = (widget or default_widget)(leaf)
+        if leaf.variant is not None and self.leaves[leaf.variant[0]].default not in leaf.variant[1]:
+            component.visible = False  # type: ignore[attr-defined]
         self.components[path] = component
         return component
+
+    def hide(self, path: str) -> Component:
+        """Keep the field at `path` without showing it: another part of the page edits it."""
+        self._hidden.add(path)
+        self.components[path] = gr.Textbox(value="", visible=False, elem_id=element_id(path))
+        return self.components[path]
 
     def add_rest(self, prefix: str) -> list[Component]:
         """Render every field below `prefix` that has no input yet."""
@@ -35,7 +44,9 @@ class Form:
     def follow_variants(self) -> None:
         """Show the inputs of a variant only while it is chosen."""
         for path, choice in self.components.items():
-            owned = {p: c for p, c in self.components.items() if (v := self.leaves[p].variant) and v[0] == path}
+            owned = {
+                p: c for p, c in self._shown_components().items() if (v := self.leaves[p].variant) and v[0] == path
+            }
             if owned:
                 kinds = [leaf.variant[1] for p in owned if (leaf := self.leaves[p]).variant]
 
@@ -54,7 +65,7 @@ class Form:
         """What makes the form show `values`; inputs of a variant that is not chosen are hidden."""
         found = {}
         for path, component in self.components.items():
-            variant = self.leaves[path].variant
+            variant = None if path in self._hidden else self.leaves[path].variant
             chosen = (
                 {} if variant is None or variant[0] not in values else {"visible": values[variant[0]] in variant[1]}
             )

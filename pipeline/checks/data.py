@@ -4,7 +4,7 @@ from pipeline.checks.facts import Facts
 from pipeline.checks.finding import Finding, Fix
 from pipeline.config import FineTuneJobConfig
 from pipeline.errors import DataProblem
-from pipeline.method_config import format_problem
+from pipeline.method_config import METHOD_NAMES, format_problem, method_for_format
 
 _ROWS_SHOWN = 5
 _SURE = 0.8
@@ -37,8 +37,18 @@ def check_dataset_format(config: FineTuneJobConfig, facts: Facts) -> list[Findin
         return []
     problem = format_problem(config.method.kind, data.format)
     if problem is not None:
-        message = f"The data set does not fit the method: {problem}"
-        return [Finding(code="format_not_trainable", severity="error", field="dataset.mapping", message=message)]
+        kind = method_for_format(config.method.kind, data.format)
+        # GRPO needs rewards that nobody can guess.
+        fixes = () if kind == "grpo" else (Fix(label=f"Train {METHOD_NAMES[kind]}", patch={"method.kind": kind}),)
+        return [
+            Finding(
+                code="format_not_trainable",
+                severity="error",
+                field="method.kind",
+                message=f"The data set does not fit the method: {problem}",
+                fixes=fixes,
+            )
+        ]
     if data.modality != "text":
         message = "The rows have images, and the text models trained here do not read them. Choose a text data set."
         return [Finding(code="images_not_read", severity="error", field="dataset.path", message=message)]

@@ -133,7 +133,7 @@ def build_dataset_step(form: Form, studio: Studio, caller: Caller) -> DatasetSte
             for name in ("eval_share", "eval_rows", "max_rows"):
                 form.add(f"dataset.{name}")
         for name in _HIDDEN_FIELDS:
-            form.add(f"dataset.{name}", _hidden)
+            form.hide(f"dataset.{name}")
         form.add_rest("dataset.")
     step = DatasetStep(studio, form, box, editor, preview, tokens, row, look, measure)
     of_dataset = [component for name, component in form.components.items() if name.startswith("dataset.")]
@@ -155,9 +155,9 @@ def build_dataset_step(form: Form, studio: Studio, caller: Caller) -> DatasetSte
 
     def finish_import(values: dict[Component, Any], request: gr.Request) -> dict[Component, Any]:
         identifier = values[box.finished]
-        return (
-            take_import(identifier, form.read(values, prefix="dataset."), caller.owner(request)) if identifier else {}
-        )
+        if not identifier:
+            return {preview: gr.skip()}
+        return take_import(identifier, form.read(values, prefix="dataset."), caller.owner(request))
 
     def resplit(values: dict[Component, Any], request: gr.Request) -> dict[Component, Any]:
         shown = step.show(form.read(values, prefix="dataset."), caller.owner(request))
@@ -197,10 +197,6 @@ _ABOUT_ONE_DATA_SET = tuple(
 def _updates(form: Form, values: Mapping[str, Any]) -> dict[str, Any]:
     updates = form.updates({**form.defaults(), **values})
     return {name: updates[form.components[name]] for name in values}
-
-
-def _hidden(leaf: ConfigField) -> Component:
-    return gr.Textbox(value="", visible=False, elem_id=element_id(leaf.path))
 
 
 def _config(fields: Mapping[str, Any]) -> DatasetConfig:

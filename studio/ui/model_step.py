@@ -13,6 +13,12 @@ from studio.service import Studio
 from studio.ui.handlers import QUIET
 from studio.ui.html import callout, key_values
 
+_QUANTIZATION_CHOICES = {
+    "none": "As they are",
+    "4bit": "4 bits (QLoRA): a quarter of the memory",
+    "8bit": "8 bits: half of it",
+}
+
 
 @dataclass(frozen=True)
 class ModelStep:
@@ -38,9 +44,17 @@ def build_model_step(form: Form, studio: Studio) -> ModelStep:
 
     form.add("model.base_model", choice)
     card = gr.HTML(model_card(catalog, next(iter(catalog.models))))
+    form.add("model.quantization", _quantization_choice)
     with gr.Accordion("Advanced", open=False):
         form.add_rest("model.")
     return ModelStep(card)
+
+
+def _quantization_choice(leaf: ConfigField) -> Component:
+    choices = [(_QUANTIZATION_CHOICES[kind], kind) for kind in leaf.choices]
+    return gr.Radio(
+        choices, value=leaf.default, label="Base weights", info=leaf.info.description, elem_id=element_id(leaf.path)
+    )
 
 
 def follow_model(form: Form, studio: Studio, step: ModelStep) -> None:

@@ -7,7 +7,6 @@ from gradio.components import Component
 
 from pipeline.config import FineTuneJobConfig
 from pipeline.errors import InvalidConfig, Problem, UserError
-from pipeline.method_config import DEFAULT_LEARNING_RATE, MethodKind
 from pipeline.validation import parse_job_config
 from studio.auth import Authenticator
 from studio.forms import Form, flatten
@@ -17,6 +16,7 @@ from studio.ui.export_step import build_export_step
 from studio.ui.handlers import QUIET, Caller
 from studio.ui.html import problem_list
 from studio.ui.hyperparameter_step import build_hyperparameter_step
+from studio.ui.kinds import FOLLOWING, follow_data, follow_kinds
 from studio.ui.model_step import build_model_step, follow_model, model_card
 from studio.ui.preflight_step import build_preflight_step
 from studio.ui.rail import summarise
@@ -24,7 +24,13 @@ from studio.ui.shell import LOADING, page_header
 
 STEPS = ("Model", "Dataset", "Hyperparameters", "Export", "Preflight")
 PREFLIGHT = len(STEPS) - 1
-_FIELDS_OF_STEP = (("model",), ("dataset",), ("tuning", "method", "training"), ("name", "export"), ())
+_FIELDS_OF_STEP = (
+    ("model",),
+    ("dataset",),
+    ("tuning", "method", "training", "evaluation", "tracking"),
+    ("name", "export"),
+    (),
+)
 # Runs in the browser after a step has changed: Gradio leaves the focus on the body.
 _FOCUS_STEP = "() => window.lapidaryFocusStep && window.lapidaryFocusStep()"
 _OPEN_RUN = "(id) => { if (id) window.location.assign('/run?job=' + encodeURIComponent(id)) }"
@@ -115,14 +121,10 @@ def build_wizard(demo: gr.Blocks, studio: Studio, authenticator: Authenticator) 
 
     dataset_step.preview.change(refresh_rail, set(fields), rail, **QUIET)
 
-    def follow_kinds(tuning: str, method: MethodKind, rate: str) -> Any:
-        """The default learning rate goes with method and tuning, unless it was changed."""
-        defaults = {f"{value:g}" for rates in DEFAULT_LEARNING_RATE.values() for value in rates.values()}
-        return f"{DEFAULT_LEARNING_RATE[method][tuning]:g}" if rate in defaults else gr.skip()
-
-    kinds = [form.components["tuning.kind"], form.components["method.kind"]]
-    rate = form.components["training.learning_rate"]
-    gr.on([kind.input for kind in kinds], follow_kinds, [*kinds, rate], rate, **QUIET)  # type: ignore[attr-defined]
+    follow_kinds(form)
+    dataset_step.preview.change(
+        follow_data(form, studio, caller), set(fields), [form.components[path] for path in FOLLOWING], **QUIET
+    )
 
     def apply_fix(index: int) -> Any:
         def mend(values: dict[Component, Any], request: gr.Request) -> dict[Component, Any]:
