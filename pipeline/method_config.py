@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from pipeline.config_base import Config, parse_json
 from pipeline.data.example import Format
-from pipeline.reward_config import Reward
+from pipeline.reward_config import Reward, reward_names
 
 
 def _listed(value: object) -> object:
@@ -122,6 +122,7 @@ class GrpoConfig(Config):
                 'needs at least one reward, such as [{"kind": "exact_match", "column": "answer"}]; without one there '
                 "is nothing to learn."
             )
+        reward_names(self.rewards)
         return self
 
 
@@ -150,6 +151,16 @@ METHOD_NAMES: dict[MethodKind, str] = {
     "kto": "KTO",
     "grpo": "GRPO",
     "reward": "a reward model",
+}
+
+METHOD_LABELS: dict[MethodKind, str] = {
+    "sft": "SFT",
+    "cpt": "Continued pre-training",
+    "dpo": "DPO",
+    "orpo": "ORPO",
+    "kto": "KTO",
+    "grpo": "GRPO",
+    "reward": "Reward model",
 }
 
 # LoRA takes about ten times the rate of a full fine-tune (Biderman et al. 2024, arXiv:2405.09673). Preference methods

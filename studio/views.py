@@ -6,6 +6,7 @@ from typing import Any
 
 from db.models import Activity, Artifact, Dataset, Job, Metric
 from db.states import JobState
+from pipeline.method_config import METHOD_LABELS
 from studio.catalog import Catalog
 
 
@@ -32,6 +33,7 @@ def job_view(job: Job, catalog: Catalog) -> dict[str, Any]:
         "dataset": job.training.dataset.path,
         "dataset_name": job.facts.get("dataset_name", ""),
         "tuning": job.training.tuning.kind,
+        "method": METHOD_LABELS[job.training.method.kind],
         "gpu": job.gpu,
         "attempt": job.attempt,
         "eta_seconds": eta_seconds(job),

@@ -78,7 +78,7 @@ function drawHead(slots, job, dialog) {
   const actions = ENDED.has(job.state)
     ? [clone, job.state === "completed" ? link("Try it in the playground", `/playground?job=${encodeURIComponent(job.job_id)}`, "lap-button--primary") : null]
     : [h("button", { class: "lap-button lap-button--danger", type: "button", disabled: job.state === "stopping", onclick: () => dialog.showModal() }, job.state === "stopping" ? "Stopping…" : "Stop…")];
-  const sub = h("span", {}, `${job.base_model_name} · ${job.tuning === "lora" ? "LoRA" : "full fine-tune"} · started `, ago(job.started_at) || "not yet");
+  const sub = h("span", {}, `${job.base_model_name} · ${job.method} · ${job.tuning === "lora" ? "LoRA" : "full fine-tune"} · started `, ago(job.started_at) || "not yet");
   replace(slots.head, header(job.name, sub, badge(job), ...actions.filter(Boolean)));
   const warnings = (job.facts.warnings || []).map((warning) => callout("warning", "Note", warning.message));
   replace(

@@ -6,15 +6,28 @@ from typing import Any
 from pipeline.checks.facts import Facts
 from pipeline.checks.finding import Finding, Fix
 from pipeline.config import FineTuneJobConfig
+from pipeline.method_config import GrpoConfig
 
 
 def total_steps(config: FineTuneJobConfig, rows: int) -> int:
     """Optimiser steps on one device: whole epochs round the last, smaller step up, as transformers' Trainer does."""
     training = config.training
-    batches = math.ceil(rows / training.per_device_batch_size)
+    batches = math.ceil(rows * passes_per_row(config) / training.per_device_batch_size)
     per_epoch = max(1, math.ceil(batches / training.gradient_accumulation_steps))
     steps = math.ceil(per_epoch * training.epochs)
     return steps if training.max_steps is None else min(steps, training.max_steps)
+
+
+def passes_per_row(config: FineTuneJobConfig) -> int:
+    """Sequences of a batch that one row becomes in an epoch: with GRPO its sampled answers, each as often as it is
+    learned from."""
+    method = config.method
+    return method.num_generations * method.num_iterations if isinstance(method, GrpoConfig) else 1
+
+
+def times_seen(config: FineTuneJobConfig, rows: int) -> float:
+    """How often each of `rows` rows is seen in the whole run."""
+    return total_steps(config, rows) * config.training.rows_per_step / (rows * passes_per_row(config))
 
 
 def check_total_steps(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:
@@ -23,7 +36,7 @@ def check_total_steps(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:
     if facts.train_rows == 0:
         return []
     findings = []
-    if rows < config.training.rows_per_step:
+    if rows * passes_per_row(config) < config.training.rows_per_step:
         batch = max(1, rows // 2)
         message = (
             f"{rows} training rows do not fill one step of {config.training.rows_per_step} rows. Use smaller batches."
@@ -31,7 +44,7 @@ def check_total_steps(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:
         patch = {"training.per_device_batch_size": batch, "training.gradient_accumulation_steps": 1}
         fix = Fix(label=f"Batches of {batch}", patch=patch)
         findings.append(_warning("step_not_filled", "training.per_device_batch_size", message, fix))
-    seen = total_steps(config, rows) * config.training.rows_per_step / max(1, rows)
+    seen = times_seen(config, rows)
     if seen < 1:
         message = f"Training stops after {seen:.0%} of the rows; the rest is never seen. Train at least one epoch."
         unbroken: dict[str, Any] = {"training.epochs": max(1.0, config.training.epochs), "training.max_steps": None}

@@ -5,7 +5,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from pipeline.checks.schedule import times_seen
 from pipeline.errors import InvalidConfig
+from pipeline.method_config import METHOD_LABELS
 from studio.service import Preflight, Studio
 from studio.ui.html import key_values
 
@@ -22,15 +24,16 @@ def summarise(studio: Studio, document: Mapping[str, Any], *, owner: str) -> str
     pairs = [
         ("Model", studio.catalog.display_name(model) if model else "not chosen"),
         ("Data set", _dataset_name(checked, data) if data else "not chosen"),
-        ("Tuning", {"lora": "LoRA", "full": "Full fine-tune"}[document["tuning"]["kind"]]),
+        ("Method", METHOD_LABELS[document["method"]["kind"]]),
+        ("Tuning", _tuning(document)),
     ]
     if checked is not None and checked.train_rows:
         config = checked.config
-        seen = checked.total_steps * config.training.rows_per_step / checked.train_rows
+        seen = times_seen(config, checked.train_rows)
         warnings = sum(finding.severity == "warning" for finding in checked.findings)
         key = [("Rows", f"{checked.train_rows:,}"), ("Steps", f"{checked.total_steps:,}"), ("Each row", f"{seen:.1f}×")]
         pairs += [
-            ("Rows a step", f"{config.training.rows_per_step:,}"),
+            ("Answers a step" if config.method.kind == "grpo" else "Rows a step", f"{config.training.rows_per_step:,}"),
             ("Learning rate", f"{config.training.learning_rate:g}"),
             ("Held out", f"{checked.facts.eval_rows:,} rows"),
             ("Preflight", f"{_count(len(checked.errors), 'error')}, {_count(warnings, 'warning')}"),
@@ -42,6 +45,11 @@ def summarise(studio: Studio, document: Mapping[str, Any], *, owner: str) -> str
         f'<dl class="lap-rail__key">{head}</dl>{toggle}</div>'
         f'<div class="lap-rail__body">{key_values(pairs)}</div></aside>'
     )
+
+
+def _tuning(document: Mapping[str, Any]) -> str:
+    bits = {"none": "", "4bit": " on 4 bits (QLoRA)", "8bit": " on 8 bits"}[document["model"]["quantization"]]
+    return {"lora": "LoRA", "full": "Full fine-tune"}[document["tuning"]["kind"]] + bits
 
 
 def _dataset_name(checked: Preflight | None, path: str) -> str:
