@@ -13,6 +13,7 @@ from pipeline.errors import InvalidConfig, Problem
 from pipeline.events import ModelLoaded
 from pipeline.job_tracker import JobTracker
 from pipeline.providers import Provider, Task, provider_for
+from pipeline.providers.target_modules import train_language_model
 
 Precision = Literal["bf16", "fp16", "fp32"]
 DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -103,14 +104,6 @@ class ModelManager:
                 attention=loaded.attention,
             )
         )
-
-
-def train_language_model(model: PreTrainedModel, *, embeddings: bool) -> None:
-    """Make the language model's weights trainable, the embedding matrix and output head only if `embeddings`."""
-    model.requires_grad_(False)
-    model.get_decoder().requires_grad_(True)
-    for module in (model.get_input_embeddings(), model.get_output_embeddings()):
-        module.requires_grad_(embeddings)
 
 
 def choose_device() -> torch.device:

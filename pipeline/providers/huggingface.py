@@ -1,6 +1,5 @@
 """Loads, adapts and merges models with transformers and PEFT."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,10 @@ from transformers import (
 from transformers.pytorch_utils import Conv1D
 
 from pipeline.config import LoraConfig, ModelConfig
-from pipeline.errors import InvalidConfig, Problem
 from pipeline.providers import Task
 from pipeline.providers.loading_errors import explained
+from pipeline.providers.target_modules import embedding_names, target_modules
 
-ALL_LINEAR = "all-linear"
-# Conv1D is GPT-2's way of writing a linear layer.
-LINEAR_LAYERS = (torch.nn.Linear, Conv1D)
 MODEL_CLASSES: dict[Task, Any] = {
     "causal_lm": AutoModelForCausalLM,
     "seq_cls": AutoModelForSequenceClassification,
@@ -66,14 +62,25 @@ def load_model(config: ModelConfig, *, task: Task, weight_dtype: torch.dtype, de
 
 def attach_lora(model: PreTrainedModel, config: LoraConfig, *, task: Task) -> PeftModel:
     """The model with fresh adapter matrices on the chosen layers and everything else frozen."""
+    whole = embedding_names(model) if config.train_embeddings else []
     adapter = peft.LoraConfig(
         task_type=PEFT_TASKS[task],
         r=config.rank,
         lora_alpha=config.alpha,
         lora_dropout=config.dropout,
-        target_modules=_target_modules(model, config.target_modules),
+        target_modules=target_modules(model, config.target_modules),
+        use_rslora=config.variant == "rslora",
+        use_dora=config.variant == "dora",
+        modules_to_save=whole,
+        # Without this, PEFT would train an embedding and a head of the same weight apart.
+        ensure_weight_tying=len(whole) > 1 and model.config.tie_word_embeddings,
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.get_decoder().modules()),
     )
     adapted = get_peft_model(model, adapter)
+    for parameter in adapted.parameters():
+        if parameter.requires_grad:
+            # PEFT widens the matrices of its own, but not the copies of whole layers.
+            parameter.data = parameter.data.float()
     for module in adapted.modules():
         # PEFT would widen every layer's input to fp32 only for autocast to narrow it again.
         if isinstance(module, peft.tuners.lora.LoraLayer):
@@ -85,33 +92,3 @@ def save_merged(model: PeftModel, folder: Path) -> None:
     """Write the base model with the adapter merged into it as safetensors. The model is unusable afterwards."""
     merged = model.merge_and_unload(safe_merge=True)
     merged.save_pretrained(folder)
-
-
-def _target_modules(model: PreTrainedModel, wanted: str) -> str | list[str]:
-    linear_leaves = _linear_leaves(model)
-    if wanted != ALL_LINEAR:
-        names = [name.strip() for name in wanted.split(",") if name.strip()]
-        unknown = [name for name in names if name not in linear_leaves]
-        if unknown or not names:
-            raise InvalidConfig([_unknown_layers(unknown, linear_leaves)])
-        return names
-    decoder, head = model.get_decoder(), model.get_output_embeddings()
-    ours = {id(module) for module in (*decoder.modules(), head)}
-    if not any(isinstance(module, LINEAR_LAYERS) and id(module) not in ours for module in model.modules()):
-        return sorted(linear_leaves)
-    prefix = next(name for name, module in model.named_modules() if module is decoder)
-    # A regular expression, so that the vision and audio towers of a multimodal model stay as they are.
-    return rf"{re.escape(prefix)}\..*\b({'|'.join(map(re.escape, sorted(linear_leaves)))})"
-
-
-def _linear_leaves(model: PreTrainedModel) -> set[str]:
-    """Last parts of the names of the language model's linear layers, the output head aside."""
-    modules = model.get_decoder().named_modules()
-    return {name.rpartition(".")[2] for name, module in modules if isinstance(module, LINEAR_LAYERS)}
-
-
-def _unknown_layers(unknown: list[str], known: set[str]) -> Problem:
-    seen = f"no layer is called {', '.join(unknown)}" if unknown else "no layer is named"
-    return Problem(
-        "tuning.target_modules", f"{seen} in this model. Use {ALL_LINEAR}, or some of: {', '.join(sorted(known))}."
-    )
