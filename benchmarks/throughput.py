@@ -1,7 +1,8 @@
-"""Real tokens a second, peak memory and time to the first step: `python -m pipeline train` against plain TRL.
+"""Real tokens a second, peak memory and time to the first step: `pipeline train` against TRL and LLaMA-Factory.
 
 `python -m benchmarks.throughput [--quick]` trains the same small Gemma 3 on the same rows, each row once, with the same
-global batch, step count and learning-rate schedule, each side in a process of its own. The last line is JSON.
+global batch, step count and learning-rate schedule, each side in a process of its own. LLaMA-Factory takes part where
+LLAMAFACTORY_PYTHON names its interpreter. The last line is JSON.
 """
 
 import argparse
@@ -15,28 +16,42 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.throughput_sides import (
+    BATCH,
+    LLAMAFACTORY,
+    LLAMAFACTORY_PYTHON,
+    MAX_LENGTH,
+    OURS,
+    Setting,
+    Work,
+    arguments,
+    available,
+    logged_steps,
+)
+
 REPOSITORY = Path(__file__).parents[1]
-BATCH = 8
-MAX_LENGTH = 512
-LEARNING_RATE = 1e-3
 HELD_OUT_ROWS = 64
 # Losses of the last quarter of the steps are compared: one batch's loss says too little.
 LAST_SHARE = 4
 TARGETS = {
-    "large": {"tokens_per_second_ratio": 4.0, "peak_memory_ratio": 0.18},
-    "small": {"tokens_per_second_ratio": 2.4},
+    "large": {
+        "trl_nll": {"tokens_per_second_ratio": 4.0, "peak_memory_ratio": 0.18},
+        LLAMAFACTORY: {"tokens_per_second_ratio": 2.5, "peak_memory_ratio": 0.2},
+    },
+    "small": {
+        "trl_defaults": {"tokens_per_second_ratio": 2.4},
+        LLAMAFACTORY: {"tokens_per_second_ratio": 2.5},
+    },
     "loss_difference": 0.01,
 }
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One comparison: the vocabulary of the model and the number of steps."""
-
-    name: str
-    vocabulary: int
-    steps: int
-    sides: tuple[str, ...]
+_TRL = ("trl_defaults", "trl_nll", "trl_grouped")
+FULL = (
+    Setting("small", 8_192, 60, (*_TRL, LLAMAFACTORY, OURS)),
+    Setting("large", 262_144, 12, (*_TRL, LLAMAFACTORY, OURS)),
+    Setting("dpo", 8_192, 30, ("trl_defaults", OURS), method="dpo"),
+    Setting("qlora", 8_192, 30, ("trl_defaults", OURS), quantization="4bit"),
+)
+QUICK = (Setting("small", 8_192, 15, ("trl_defaults", OURS)),)
 
 
 @dataclass(frozen=True)
@@ -55,24 +70,11 @@ class Measured:
     adapter: Path
 
 
-TRL_FLAGS = {
-    "trl_defaults": [],
-    "trl_nll": ["--loss-type", "nll"],
-    "trl_grouped": ["--sampling", "group_by_length"],
-}
-OURS = "lapidary"
-FULL = (
-    Setting("small", 8_192, 60, (*TRL_FLAGS, OURS)),
-    Setting("large", 262_144, 12, (*TRL_FLAGS, OURS)),
-)
-QUICK = (Setting("small", 8_192, 15, ("trl_defaults", OURS)),)
-
-
 def main() -> None:
     """Measure, print a table for each setting, then the figures and targets as one line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one small comparison, within a minute")
-    parser.add_argument("--only", choices=("small", "large"), help="one of the two vocabularies")
+    parser.add_argument("--only", choices=[item.name for item in FULL], help="one of the comparisons")
     options = parser.parse_args()
     settings = QUICK if options.quick else [item for item in FULL if options.only in (None, item.name)]
     figures: dict[str, Any] = {}
@@ -83,24 +85,27 @@ def main() -> None:
 
 
 def _compare(setting: Setting, folder: Path) -> dict[str, Any]:
-    model = _prepare(setting, folder)
+    work = _prepare(setting, folder)
     print(
         f"\n{setting.name}: vocabulary {setting.vocabulary:,}, "
-        f"{setting.steps} steps of {BATCH} rows of <= {MAX_LENGTH} tokens"
+        f"{setting.steps} steps of {BATCH} rows of <= {MAX_LENGTH} tokens, {setting.method}, {setting.quantization}"
     )
-    measured = [_measure(side, setting, model=model, folder=folder) for side in setting.sides]
-    held_out = _held_out_losses(model, folder, [item.adapter for item in measured])
+    for side in setting.sides:
+        if not available(side):
+            print(f"{side}: left out, {LLAMAFACTORY_PYTHON} does not name its interpreter")
+    measured = [_measure(side, setting, work) for side in setting.sides if available(side)]
+    losses = _losses(setting, work, measured)
     print(
         f"{'':14}{'tokens/s':>10}{'peak GB':>10}{'1st step s':>12}{'last losses':>13}{'held-out':>10}{'other load':>12}"
     )
-    for item, loss in zip(measured, held_out, strict=True):
+    for item, loss in zip(measured, losses, strict=True):
         print(
             f"{item.side:14}{item.tokens_per_second:10.0f}{item.peak_memory_gb:10.2f}{item.first_step_seconds:12.1f}"
             f"{item.last_losses:13.4f}{loss:10.4f}{item.other_load:12.0%}"
         )
-    ours, our_loss = measured[-1], held_out[-1]
+    ours, our_loss = measured[-1], losses[-1]
     result: dict[str, Any] = {OURS: _figures(ours, our_loss)}
-    for item, loss in zip(measured[:-1], held_out[:-1], strict=True):
+    for item, loss in zip(measured[:-1], losses[:-1], strict=True):
         ratios = {
             "tokens_per_second_ratio": ours.tokens_per_second / item.tokens_per_second,
             "peak_memory_ratio": ours.peak_memory_gb / item.peak_memory_gb,
@@ -112,7 +117,7 @@ def _compare(setting: Setting, folder: Path) -> dict[str, Any]:
     return result
 
 
-def _prepare(setting: Setting, folder: Path) -> Path:
+def _prepare(setting: Setting, folder: Path) -> Work:
     from benchmarks.docstring_chats import build_model, docstring_rows, train_tokenizer, write_jsonl
 
     folder.mkdir()
@@ -120,46 +125,55 @@ def _prepare(setting: Setting, folder: Path) -> Path:
     tokenizer = train_tokenizer(rows[:2_000])
     build_model(folder / "base", vocabulary=setting.vocabulary, tokenizer=tokenizer)
     train = rows[: setting.steps * BATCH]
-    write_jsonl(folder / "train.jsonl", train)
-    write_jsonl(folder / "held_out.jsonl", rows[-HELD_OUT_ROWS:])
-    (folder / "trl.jsonl").write_text(
-        "".join(
-            json.dumps(
-                {
-                    "prompt": [{"role": "user", "content": row["prompt"]}],
-                    "completion": [{"role": "assistant", "content": row["completion"]}],
-                }
-            )
-            + "\n"
-            for row in train
-        )
-    )
-    return folder / "base"
-
-
-def _measure(side: str, setting: Setting, *, model: Path, folder: Path) -> Measured:
-    out = folder / side
-    out.mkdir()
-    if side == OURS:
-        command = ["-m", "pipeline", "train", *_our_flags(setting, model, folder, out)]
+    if setting.method == "dpo":
+        # The wrong answer is the right one to the next question.
+        answers = [row["completion"] for row in train]
+        pairs = zip(train, answers[1:] + answers[:1], strict=True)
+        preferences = [{"prompt": row["prompt"], "chosen": row["completion"], "rejected": no} for row, no in pairs]
+        write_jsonl(folder / "train.jsonl", preferences)
+        conversational = [_turns(row, "chosen", "rejected") for row in preferences]
     else:
-        command = ["-m", "benchmarks.trl_baseline", *_trl_flags(side, setting, model, folder, out)]
+        write_jsonl(folder / "train.jsonl", train)
+        conversational = [_turns(row, "completion") for row in train]
+    write_jsonl(folder / "conversational.jsonl", conversational)
+    write_jsonl(folder / "held_out.jsonl", rows[-HELD_OUT_ROWS:])
+    return Work(folder / "base", folder, _real_tokens(tokenizer, conversational))
+
+
+def _real_tokens(tokenizer: Any, rows: list[dict[str, Any]]) -> int:
+    """Tokens of all sequences, cut at the limit, without padding."""
+    answers = [row[name] for row in rows for name in ("completion", "chosen", "rejected") if name in row]
+    prompts = [row["prompt"] for row in rows for name in ("completion", "chosen", "rejected") if name in row]
+    chats = [[*prompt, *answer] for prompt, answer in zip(prompts, answers, strict=True)]
+    texts = tokenizer.apply_chat_template(chats, tokenize=False)
+    return sum(min(MAX_LENGTH, len(ids)) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"])
+
+
+def _turns(row: dict[str, str], *answers: str) -> dict[str, Any]:
+    said = {name: [{"role": "assistant", "content": row[name]}] for name in answers}
+    return {"prompt": [{"role": "user", "content": row["prompt"]}], **said}
+
+
+def _measure(side: str, setting: Setting, work: Work) -> Measured:
+    out = work.folder / side
+    out.mkdir()
+    command = arguments(side, setting, work, out, python=sys.executable)
     began, busy_before = time.time(), _busy_seconds()
     with (out / "log.txt").open("w") as log:
-        process = subprocess.Popen([sys.executable, *command], cwd=REPOSITORY, stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log)
         _, status, usage = os.wait4(process.pid, 0)
     others = _busy_seconds() - busy_before - usage.ru_utime - usage.ru_stime
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         sys.exit(f"{side} failed:\n{(out / 'log.txt').read_text()[-3000:]}")
-    steps = _our_steps(out) if side == OURS else json.loads((out / "steps.json").read_text())["steps"]
+    steps = logged_steps(side, out)
     first, last = steps[0], steps[-1]
     recent = [step["loss"] for step in steps[-max(1, len(steps) // LAST_SHARE) :]]
     cores = len(os.sched_getaffinity(0))
     print(f"{side}: {time.time() - began:.0f} s", flush=True)
     return Measured(
         side=side,
-        # The first step warms up; its tokens and its time are left out on both sides.
+        # The first step warms up; its tokens and its time are left out on all sides.
         tokens_per_second=(last["num_tokens"] - first["num_tokens"]) / (last["time"] - first["time"]),
         peak_memory_gb=usage.ru_maxrss * 1024 / 1e9,
         first_step_seconds=first["time"] - began,
@@ -177,56 +191,21 @@ def _busy_seconds() -> float:
     return (user + nice + system) / os.sysconf("SC_CLK_TCK")
 
 
-def _our_flags(setting: Setting, model: Path, folder: Path, out: Path) -> list[str]:
-    values = {
-        "base-model": model,
-        "training-data-path": folder / "train.jsonl",
-        "output-dir": out,
-        "eval-share": 0,
-        "max-length": MAX_LENGTH,
-        "rank": 16,
-        "alpha": 32,
-        "max-steps": setting.steps,
-        "per-device-batch-size": BATCH,
-        "learning-rate": LEARNING_RATE,
-        # TRL's defaults, so that both sides take the same steps.
-        "lr-scheduler": "linear",
-        "warmup-ratio": 0,
-        "weight-decay": 0,
-        "save-strategy": "no",
-    }
-    return [f"--{name}={value}" for name, value in values.items()]
-
-
-def _trl_flags(side: str, setting: Setting, model: Path, folder: Path, out: Path) -> list[str]:
-    values = {
-        "model": model,
-        "data": folder / "trl.jsonl",
-        "out": out,
-        "steps": setting.steps,
-        "batch": BATCH,
-        "max-length": MAX_LENGTH,
-        "learning-rate": LEARNING_RATE,
-    }
-    return [*(f"--{name}={value}" for name, value in values.items()), *TRL_FLAGS[side]]
-
-
-def _our_steps(out: Path) -> list[dict[str, float]]:
-    events = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
-    return [{"time": event["time"], **event["metrics"]} for event in events if event["type"] == "step_logged"]
-
-
-def _held_out_losses(model: Path, folder: Path, adapters: list[Path]) -> list[float]:
-    command = [sys.executable, "-m", "benchmarks.held_out_loss", str(model), str(folder / "held_out.jsonl")]
+def _losses(setting: Setting, work: Work, measured: list[Measured]) -> list[float]:
+    """What the sides are compared by: the loss on held-out answers; for preferences, that of the last steps."""
+    if setting.method == "dpo":
+        return [item.last_losses for item in measured]
+    command = [sys.executable, "-m", "benchmarks.held_out_loss", str(work.model), str(work.folder / "held_out.jsonl")]
     done = subprocess.run(
-        [*command, *map(str, adapters)],
+        [*command, *(str(item.adapter) for item in measured)],
         cwd=REPOSITORY,
         check=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    return json.loads(done.stdout.splitlines()[-1])
+    losses: list[float] = json.loads(done.stdout.splitlines()[-1])
+    return losses
 
 
 def _figures(measured: Measured, held_out_loss: float) -> dict[str, float]:
