@@ -27,14 +27,23 @@ from pipeline.events import (
     JobCompleted,
     JobFailed,
     ModelLoaded,
+    SamplesAnswered,
+    ScoresComputed,
     StageStarted,
     StepLogged,
+    StopReason,
+    TrackerLinked,
     TransferProgressed,
     WarningRaised,
 )
 from pipeline.job_tracker import STAGE_PROGRESS
 
 _SLUG_HASH_LENGTH = 8
+_DONE: dict[StopReason | None, str] = {
+    None: "Done",
+    "requested": "Done",
+    "no_improvement": "Stopped early: the evaluations did not get better any more",
+}
 
 
 class NotFound(UserError):
@@ -185,9 +194,11 @@ def _apply(session: Session, job: Job, event: Event) -> None:
             job.facts = {**job.facts, "step_at": event.time}
             job.progress = _training_progress(event.step, event.total_steps)
             _add_metrics(session, job, event.step, event.metrics)
-        case EvaluationFinished():
+        case EvaluationFinished() | ScoresComputed():
             job.latest = {**job.latest, **event.metrics}
             _add_metrics(session, job, event.step, event.metrics)
+        case SamplesAnswered():
+            job.facts = {**job.facts, "samples_step": event.step}
         case ModelLoaded() | DataLoaded():
             job.facts = {**job.facts, **event.model_dump(mode="json", exclude={"time", "type"})}
         case CheckpointSaved():
@@ -195,6 +206,8 @@ def _apply(session: Session, job: Job, event: Event) -> None:
             job.facts = {**job.facts, "checkpoints": steps}
         case ArtifactSaved():
             session.add(Artifact(job=job.id, kind=event.kind, path=event.path, size_bytes=event.size_bytes))
+        case TrackerLinked():
+            job.facts = {**job.facts, "trackers": {**job.facts.get("trackers", {}), event.tracker: event.url}}
         case WarningRaised():
             warnings = [*job.facts.get("warnings", []), {"code": event.code, "message": event.message}]
             job.facts = {**job.facts, "warnings": warnings}
@@ -210,7 +223,10 @@ def _apply(session: Session, job: Job, event: Event) -> None:
         case DatasetImported():
             job.facts = {**job.facts, **event.model_dump(mode="json", exclude={"time", "type"})}
         case JobCompleted():
-            job.stopped_early, job.progress, job.message = event.stopped_early, 1.0, "Done"
+            job.stopped_early, job.progress = event.stopped_early, 1.0
+            job.message = _DONE[event.stop_reason]
+            if event.stop_reason is not None:
+                job.facts = {**job.facts, "stop_reason": event.stop_reason}
             job.latest = {**job.latest, **event.metrics}
             job.finished_at = datetime.fromtimestamp(event.time, UTC)
         case JobFailed():

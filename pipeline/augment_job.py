@@ -64,7 +64,7 @@ class AugmentJob:
             rows=tuple(shown), estimate=estimate, training_rows=len(rows.train), other_rows=len(rows.others)
         )
         write_document(self.run_dir.path / PREVIEW_FILE, document)
-        self.tracker.complete({"shown": float(len(shown))}, stopped_early=False, versions={})
+        self.tracker.complete({"shown": float(len(shown))}, versions={})
 
     def _make(self, rows: TrainingRows) -> None:
         self.tracker.stage("augmenting", f"Making rows from {len(rows.train):,} training rows")
@@ -76,7 +76,7 @@ class AugmentJob:
             seed=self.config.seed,
             existing_keys=rows.others,
         )
-        self.tracker.complete(self._metrics(counts), stopped_early=False, versions={})
+        self.tracker.complete(self._metrics(counts), versions={})
 
     def _metrics(self, counts: ReviewCounts) -> dict[str, float]:
         """What was made, what was refused and why, and what it used."""

@@ -1,5 +1,6 @@
 """Tells the JobTracker what happens in a transformers training loop, and stops the loop when asked to."""
 
+import math
 import resource
 import sys
 import time
@@ -53,13 +54,13 @@ class TrackerCallback(TrainerCallback):
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
-        logs: dict[str, float],
+        logs: dict[str, float | None],
         **kwargs: Any,
     ) -> None:
         """Record the values of a step."""
         if "loss" not in logs:
             return
-        metrics = {name: float(value) for name, value in logs.items() if name != "epoch"}
+        metrics = {name: float(value) for name, value in logs.items() if name != "epoch" and value is not None}
         if "num_tokens" in logs:
             metrics["tokens_per_second"] = (logs["num_tokens"] - self._tokens) / self._seconds
             self._tokens = logs["num_tokens"]
@@ -74,11 +75,18 @@ class TrackerCallback(TrainerCallback):
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
-        metrics: dict[str, float],
+        metrics: dict[str, float | None],
         **kwargs: Any,
     ) -> None:
         """Record the score of the held-out rows."""
-        scores = {name: float(value) for name, value in metrics.items() if name.startswith(EVAL_PREFIX)}
+        scores = {
+            name: float(value) for name, value in metrics.items() if name.startswith(EVAL_PREFIX) and value is not None
+        }
+        if not math.isfinite(scores.get("eval_loss", 0.0)):
+            self.tracker.warn(
+                "evaluation_loss",
+                f"The loss of the held-out rows is {scores['eval_loss']} at step {state.global_step}.",
+            )
         self.tracker.record(EvaluationFinished(step=state.global_step, metrics=scores))
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:

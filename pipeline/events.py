@@ -1,11 +1,12 @@
 """What a running job says: small typed records in the past tense, one JSON line each."""
 
+import math
 import os
 import time
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
 Stage = Literal[
     "preparing",
@@ -20,6 +21,17 @@ Stage = Literal[
     "saving",
     "exporting",
 ]
+
+StopReason = Literal["requested", "no_improvement"]
+"""Why a run ended before its last step: somebody asked for it, or its evaluations did not get better any more."""
+
+
+def _finite(metrics: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
+Metrics = Annotated[dict[str, float], AfterValidator(_finite)]
+"""Named values. Those that are infinite or no number are left out: JSON has no word for them."""
 
 
 class _Event(BaseModel):
@@ -75,7 +87,7 @@ class StepLogged(_Event):
     step: int
     total_steps: int
     epoch: float
-    metrics: dict[str, float]
+    metrics: Metrics
 
     @property
     def progress(self) -> float:
@@ -88,7 +100,52 @@ class EvaluationFinished(_Event):
 
     type: Literal["evaluation_finished"] = "evaluation_finished"
     step: int
-    metrics: dict[str, float]
+    metrics: Metrics
+
+
+class Sample(BaseModel):
+    """A held-out prompt, its last turn shown, and what the model made of it; `finished`: it ended the answer itself."""
+
+    row: int
+    prompt: str
+    reference: str | None
+    answer: str
+    finished: bool = True
+
+
+class SamplesAnswered(_Event):
+    """The model answered held-out prompts as it was after `step`; the prompts are the same each time."""
+
+    type: Literal["samples_answered"] = "samples_answered"
+    step: int
+    samples: list[Sample]
+
+
+class ScoredRow(BaseModel):
+    """A held-out row with the answers of the base and of the tuned model."""
+
+    row: int
+    prompt: str
+    reference: str
+    base: str
+    tuned: str
+
+
+class ScoresComputed(_Event):
+    """The base and the tuned model answered the same held-out rows: their scores, from 0 to 100, and some answers."""
+
+    type: Literal["scores_computed"] = "scores_computed"
+    step: int
+    rows: int
+    base: Metrics
+    tuned: Metrics
+    examples: list[ScoredRow] = Field(default_factory=list, description="The first rows.")
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Every score under one name, such as `score/tuned/exact_match`."""
+        sides = {"base": self.base, "tuned": self.tuned}
+        return {f"score/{side}/{name}": value for side, scores in sides.items() for name, value in scores.items()}
 
 
 class CheckpointSaved(_Event):
@@ -128,6 +185,14 @@ class DatasetImported(_Event):
     passed: bool
 
 
+class TrackerLinked(_Event):
+    """A tracker shows the run at `url`."""
+
+    type: Literal["tracker_linked"] = "tracker_linked"
+    tracker: str
+    url: str = Field(pattern=r"^https?://[^\s<>\"']+$")
+
+
 class WarningRaised(_Event):
     """Something the user should know; the job goes on."""
 
@@ -137,11 +202,12 @@ class WarningRaised(_Event):
 
 
 class JobCompleted(_Event):
-    """The job ended well; the manifest was written before this line."""
+    """The job ended well; the manifest was written before this line. `stop_reason` says why it `stopped_early`."""
 
     type: Literal["job_completed"] = "job_completed"
     stopped_early: bool = False
-    metrics: dict[str, float]
+    stop_reason: StopReason | None = None
+    metrics: Metrics
 
 
 class JobFailed(_Event):
@@ -158,10 +224,13 @@ Event = Annotated[
     | DataLoaded
     | StepLogged
     | EvaluationFinished
+    | SamplesAnswered
+    | ScoresComputed
     | CheckpointSaved
     | ArtifactSaved
     | TransferProgressed
     | DatasetImported
+    | TrackerLinked
     | WarningRaised
     | JobCompleted
     | JobFailed,

@@ -39,7 +39,7 @@ class FineTuneJob:
         trainer.save()
         if self.config.export.merged:
             trainer.save_merged()
-        self.tracker.complete(outcome.metrics, stopped_early=outcome.stopped_early, versions=package_versions())
+        self.tracker.complete(outcome.metrics, versions=package_versions(), stop_reason=outcome.stop_reason)
 
 
 def package_versions() -> dict[str, str]:

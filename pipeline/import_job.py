@@ -39,7 +39,7 @@ class ImportJob:
         summary = import_source(self.config, folder, downloads=self.run_dir.path / "downloads", progress=self._report)
         self._check(RowStore(folder), summary)
         self.tracker.artifact("dataset")
-        self.tracker.complete({"rows": float(summary.rows)}, stopped_early=False, versions={})
+        self.tracker.complete({"rows": float(summary.rows)}, versions={})
         if self.config.delete_source:
             Path(self.config.source).unlink(missing_ok=True)
 

@@ -7,7 +7,16 @@ from types import TracebackType
 from typing import Literal, Self
 
 from pipeline.errors import UserError
-from pipeline.events import ArtifactSaved, Event, JobCompleted, JobFailed, Stage, StageStarted, WarningRaised
+from pipeline.events import (
+    ArtifactSaved,
+    Event,
+    JobCompleted,
+    JobFailed,
+    Stage,
+    StageStarted,
+    StopReason,
+    WarningRaised,
+)
 from pipeline.run_dir import ArtifactKind, Manifest, ManifestArtifact, RunDir
 
 logger = logging.getLogger(__name__)
@@ -79,9 +88,18 @@ class JobTracker:
         self.artifacts.append(described)
         self.record(ArtifactSaved(kind=kind, path=described.path, size_bytes=described.size_bytes))
 
-    def complete(self, metrics: dict[str, float], *, stopped_early: bool, versions: dict[str, str]) -> None:
-        """Write the manifest, then say that the job is done."""
+    def complete(
+        self, metrics: dict[str, float], *, versions: dict[str, str], stop_reason: StopReason | None = None
+    ) -> None:
+        """Write the manifest, then say that the job is done; a `stop_reason` where it ended before its last step."""
+        early = stop_reason is not None
         self.run_dir.write_manifest(
-            Manifest(stopped_early=stopped_early, metrics=metrics, artifacts=self.artifacts, versions=versions)
+            Manifest(
+                stopped_early=early,
+                stop_reason=stop_reason,
+                metrics=metrics,
+                artifacts=self.artifacts,
+                versions=versions,
+            )
         )
-        self.record(JobCompleted(stopped_early=stopped_early, metrics=metrics))
+        self.record(JobCompleted(stopped_early=early, stop_reason=stop_reason, metrics=metrics))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pipeline.config import AnyJobConfig, FineTuneJobConfig
 from pipeline.errors import InvalidConfig, Problem
-from pipeline.events import Event, append_event, read_events
+from pipeline.events import Event, Metrics, ScoresComputed, StopReason, append_event, read_events
 from pipeline.validation import parse_any_job_config
 
 ArtifactKind = Literal["adapter", "model", "merged", "dataset"]
@@ -44,7 +44,8 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     stopped_early: bool
-    metrics: dict[str, float]
+    stop_reason: StopReason | None = None
+    metrics: Metrics
     artifacts: list[ManifestArtifact]
     versions: dict[str, str]
 
@@ -123,6 +124,15 @@ class RunDir:
         (self.path / "stop_requested").touch()
 
     def stop_requested(self) -> bool:
+    def write_scores(self, scores: ScoresComputed) -> None:
+        """Write what the base and the tuned model answered, and how well."""
+        _write_atomically(self.path / "scores.json", scores.model_dump_json(indent=2))
+
+    def read_scores(self) -> ScoresComputed | None:
+        """The scores of the base and the tuned model; None where none were asked for."""
+        file = self.path / "scores.json"
+        return ScoresComputed.model_validate_json(file.read_text("utf-8")) if file.exists() else None
+
         """Whether somebody asked the process to stop and keep."""
         return (self.path / "stop_requested").exists()
 

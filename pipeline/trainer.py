@@ -1,7 +1,6 @@
 """ModelTrainer: runs the training loop and writes what it has made."""
 
 import logging
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,13 +8,16 @@ from pathlib import Path
 from shutil import rmtree
 
 from peft import PeftModel
-from transformers import PreTrainedModel, PrinterCallback
+from transformers import PreTrainedModel, PrinterCallback, TrainerState
 
-from pipeline.callbacks import TrackerCallback
+from pipeline.callbacks import EVAL_PREFIX, TrackerCallback
 from pipeline.checkpoints import last_checkpoint
 from pipeline.config import FineTuneJobConfig
 from pipeline.data_manager import PreparedData
 from pipeline.errors import StorageFailed
+from pipeline.evaluation.best_metric import best_metric
+from pipeline.evaluation.early_stopping import EarlyStopping
+from pipeline.events import StopReason
 from pipeline.job_tracker import JobTracker
 from pipeline.methods import method_for
 from pipeline.methods.divergence import stop_on_divergence
@@ -24,16 +26,17 @@ from pipeline.providers import provider_for
 
 logger = logging.getLogger(__name__)
 
-SUMMARISED = ("loss", "mean_token_accuracy", "eval_loss", "eval_mean_token_accuracy")
+SUMMARISED = ("loss", "mean_token_accuracy", "reward", "rewards/accuracies", "rewards/margins")
+SPEED_OF_EVALUATION = ("eval_runtime", "eval_samples_per_second", "eval_steps_per_second")
 CONFIG_BESIDE_WEIGHTS = "training_config.json"
 
 
 @dataclass(frozen=True)
 class TrainingOutcome:
-    """How the training loop ended: its last values, and whether somebody stopped it."""
+    """How the training loop ended: its last values, and the reason where it ended before its last step."""
 
     metrics: dict[str, float]
-    stopped_early: bool
+    stop_reason: StopReason | None
 
 
 class ModelTrainer:
@@ -56,26 +59,28 @@ class ModelTrainer:
         checkpoint = last_checkpoint(self.tracker.run_dir.checkpoints)
         resumed = "" if checkpoint is None else f", on from {checkpoint.name.replace('-', ' ')}"
         self.tracker.stage("training", f"Training on {len(self.data.train):,} rows{resumed}")
-        callback = TrackerCallback(self.tracker)
-        trainer = method_for(self.config.method.kind).build_trainer(
-            self.config,
-            self.loaded,
-            data=self.data,
-            output_dir=self.tracker.run_dir.checkpoints,
-            callbacks=[callback],
-        )
-        stop_on_divergence(trainer)
-        # transformers prints every log entry when its own progress bar is off.
-        trainer.remove_callback(PrinterCallback)
+        progress = TrackerCallback(self.tracker)
+        metric, patience = best_metric(self.config.method.kind), self.config.evaluation.early_stopping
+        stopping = EarlyStopping(metric, patience=patience)
         with _special_tokens_kept(self.loaded.base):
+            trainer = method_for(self.config.method.kind).build_trainer(
+                self.config,
+                self.loaded,
+                data=self.data,
+                output_dir=self.tracker.run_dir.checkpoints,
+                callbacks=[progress, stopping],
+            )
+            stop_on_divergence(trainer)
+            # transformers prints every log entry when its own progress bar is off.
+            trainer.remove_callback(PrinterCallback)
             result = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         metrics = {
             "train_loss": result.training_loss,
             "train_seconds": result.metrics["train_runtime"],
             "steps": float(trainer.state.global_step),
-            **_last_values(trainer.state.log_history),
+            **_last_values(trainer.state, best_kept=trainer.args.load_best_model_at_end),
         }
-        return TrainingOutcome(metrics, callback.stopped_early)
+        return TrainingOutcome(metrics, "requested" if progress.stopped_early else stopping.reason)
 
     def save(self) -> None:
         """Write the adapter, or the whole model after a full fine-tune, with tokenizer, template and configuration."""
@@ -131,11 +136,16 @@ def _special_tokens_kept(model: PreTrainedModel) -> Iterator[None]:
             vars(config).update(values)
 
 
-def _last_values(history: list[dict[str, float]]) -> dict[str, float]:
-    """The last training and evaluation loss and accuracy, and the perplexity of the evaluation."""
+def _last_values(state: TrainerState, *, best_kept: bool) -> dict[str, float]:
+    """The last values of training, and those of the evaluation whose weights were kept: the last or the best one."""
+    evaluated = state.best_global_step if best_kept else None
     values: dict[str, float] = {}
-    for entry in history:
+    for entry in state.log_history:
         values |= {name: entry[name] for name in SUMMARISED if name in entry}
-    if "eval_loss" in values:
-        values["eval_perplexity"] = math.exp(min(values["eval_loss"], 700.0))
+        if evaluated in (None, entry["step"]):
+            values |= {name: value for name, value in entry.items() if _is_score(name) and value is not None}
     return values
+
+
+def _is_score(name: str) -> bool:
+    return name.startswith(EVAL_PREFIX) and name not in SPEED_OF_EVALUATION

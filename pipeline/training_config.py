@@ -1,11 +1,14 @@
 """Configuration classes of the training loop, of what is looked at while it runs, and of where its values go."""
 
-from typing import Literal
+from typing import Literal, cast, get_args
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pipeline.config_base import Config, Text
 from pipeline.method_config import DEFAULT_LEARNING_RATE
+
+MetricName = Literal["exact_match", "f1", "rouge", "bleu", "chrf", "json"]
+METRIC_NAMES: tuple[MetricName, ...] = get_args(MetricName)
 
 
 class TrainingConfig(Config):
@@ -63,7 +66,9 @@ class EvaluationConfig(Config):
     )
     sample_tokens: int = Field(128, ge=1, le=4096, description="Longest answer to them, in tokens.")
     keep_best: bool = Field(
-        False, description="End with the weights of the best evaluation instead of the last step's."
+        False,
+        description="End with the weights of the best evaluation instead of the last step's. Checkpoints are then "
+        "written when the held-out rows are scored.",
     )
     early_stopping: int | None = Field(
         None, ge=1, le=1000, description="Stop after this many evaluations without a better one. Empty: never."
@@ -77,8 +82,25 @@ class EvaluationConfig(Config):
     metrics: Text = Field(
         "auto",
         description="Scores of those answers, separated by commas: exact_match, f1, rouge, bleu, chrf, json. Auto "
-        "chooses by the answers.",
+        "chooses by the right answers.",
     )
+
+    @property
+    def metric_names(self) -> tuple[MetricName, ...]:
+        """The scores that were chosen; none where they are to be chosen by the right answers."""
+        names = dict.fromkeys(name.strip() for name in self.metrics.split(",") if name.strip())
+        return () if set(names) == {"auto"} else tuple(cast(MetricName, name) for name in names)
+
+    @field_validator("metrics")
+    @classmethod
+    def _metrics_exist(cls, value: str) -> str:
+        names = [name.strip() for name in value.split(",")]
+        unknown = [name for name in names if name not in METRIC_NAMES and names != ["auto"]]
+        if unknown:
+            raise ValueError(
+                f"has no score called {unknown[0]!r}. Use auto alone, or some of: {', '.join(METRIC_NAMES)}."
+            )
+        return value
 
 
 class TrackingConfig(Config):

@@ -14,7 +14,8 @@ export function link(text, href, kind = "") {
 }
 
 export function badge(job) {
-  const text = job.state === "completed" && job.stopped_early ? "stopped and kept" : job.state;
+  const stopped = job.facts?.stop_reason === "no_improvement" ? "stopped early" : "stopped and kept";
+  const text = job.state === "completed" && job.stopped_early ? stopped : job.state;
   return h("span", { class: "lap-badge", "data-state": job.state }, text);
 }
 

@@ -99,11 +99,29 @@ def _dropout(config: FineTuneJobConfig) -> Iterator[Finding]:
         )
         fix = Fix(label="No dropout", patch={"tuning.dropout": 0.0})
         yield Finding(code="dropout_slow", severity="warning", field="tuning.dropout", message=message, fixes=(fix,))
+def _evaluation(config: FineTuneJobConfig) -> Iterator[Finding]:
+    evaluation = config.evaluation
+    if config.training.eval_strategy == "no":
+        fix = Fix(label="Evaluate each epoch", patch={"training.eval_strategy": "epoch"})
+        never = "training.eval_strategy is no, so there is none. Evaluate each epoch."
+        if evaluation.keep_best:
+            message = f"The weights of the best evaluation are to be kept, and {never}"
+            yield _error("no_best_evaluation", "evaluation.keep_best", message, fix)
+        if evaluation.early_stopping is not None:
+            message = f"The run is to stop after evaluations without a better one, and {never}"
+            yield _error("no_evaluation_to_stop_by", "evaluation.early_stopping", message, fix)
+    if evaluation.score_rows > 0 and config.method.kind == "reward":
+        message = "A reward model writes no answers that could be scored; its evaluations tell how often it is right."
+        fix = Fix(label="Score no answers", patch={"evaluation.score_rows": 0})
+        yield _error("reward_model_answers", "evaluation.score_rows", f"{message} Set it to 0.", fix)
+
+
 
 
 _COMBINATIONS: tuple[Callable[[FineTuneJobConfig], Iterator[Finding]], ...] = (
     _packing,
     _generations,
+    _evaluation,
     _smoothing,
     _dropout,
 )

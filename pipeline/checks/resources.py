@@ -16,7 +16,8 @@ def check_disk_space(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:
     needed = _BOOKKEEPING_BYTES + (weights if config.export.merged else 0)
     if config.tuning.kind == "full":
         # The trainer writes the new checkpoint before it deletes the oldest.
-        kept = config.training.save_total_limit + 1 if config.training.save_strategy != "no" else 0
+        saves = config.training.save_strategy != "no" or config.evaluation.keep_best
+        kept = config.training.save_total_limit + 1 if saves else 0
         needed += weights * (1 + _FULL_CHECKPOINT_FACTOR * kept)
     if facts.free_disk_bytes >= needed:
         return []

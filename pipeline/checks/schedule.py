@@ -60,7 +60,8 @@ def check_intervals(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:
     steps = total_steps(config, facts.train_rows)
     findings = []
     training = config.training
-    if training.save_strategy == "steps" and training.save_steps > steps:
+    saves_by_step = training.save_strategy == "steps" and not config.evaluation.keep_best
+    if saves_by_step and training.save_steps > steps:
         message = (
             f"The run has {steps} steps, so no checkpoint is written every {training.save_steps}. Save each epoch."
         )

@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import FineTuneJobConfig
+from pipeline.evaluation.best_metric import best_metric
 from pipeline.model_manager import LoadedModel
-
-BEST_METRIC = "eval_loss"
 
 
 def shared_arguments(
@@ -15,6 +14,8 @@ def shared_arguments(
     """Keyword arguments of every TRL configuration class. `evaluate`: whether there are held-out rows."""
     training, evaluation = config.training, config.evaluation
     evaluates = evaluate and training.eval_strategy != "no"
+    keep_best = evaluates and evaluation.keep_best
+    best = best_metric(config.method.kind)
     return {
         "output_dir": str(output_dir),
         "run_name": config.name,
@@ -35,12 +36,13 @@ def shared_arguments(
         "logging_nan_inf_filter": False,
         "eval_strategy": training.eval_strategy if evaluates else "no",
         "eval_steps": training.eval_steps,
-        "save_strategy": training.save_strategy,
-        "save_steps": training.save_steps,
+        # Weights that no checkpoint holds cannot be gone back to.
+        "save_strategy": training.eval_strategy if keep_best else training.save_strategy,
+        "save_steps": training.eval_steps if keep_best else training.save_steps,
         "save_total_limit": training.save_total_limit,
-        "load_best_model_at_end": evaluates and evaluation.keep_best,
-        "metric_for_best_model": BEST_METRIC,
-        "greater_is_better": False,
+        "load_best_model_at_end": keep_best,
+        "metric_for_best_model": best.name if keep_best else None,
+        "greater_is_better": best.higher_is_better if keep_best else None,
         "seed": training.seed,
         "data_seed": training.seed,
         "bf16": loaded.precision == "bf16",

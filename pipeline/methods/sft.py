@@ -15,6 +15,7 @@ from pipeline.callbacks import last_value
 from pipeline.chunked_loss import use_chunked_loss
 from pipeline.config import FineTuneJobConfig
 from pipeline.data_manager import PreparedData
+from pipeline.evaluation.perplexity import perplexity
 from pipeline.length_groups import LengthGroupedSampler
 from pipeline.methods.arguments import shared_arguments
 from pipeline.model_manager import LoadedModel
@@ -139,7 +140,9 @@ class ChunkedLossTrainer(SFTTrainer):
         """Score the held-out rows; every trained token weighs the same, however the rows are batched."""
         training_counts, self.counts = self.counts, _TokenCounts()
         output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
-        output.metrics[f"{metric_key_prefix}_loss"] = self.counts.mean_loss()
+        loss = self.counts.mean_loss()
+        output.metrics[f"{metric_key_prefix}_loss"] = loss
+        output.metrics[f"{metric_key_prefix}_perplexity"] = perplexity(loss)
         output.metrics[f"{metric_key_prefix}_mean_token_accuracy"] = self.counts.take()["mean_token_accuracy"]
         self.counts = training_counts
         return output

@@ -13,6 +13,9 @@ from pipeline.events import (
     EvaluationFinished,
     JobCompleted,
     JobFailed,
+    Sample,
+    SamplesAnswered,
+    ScoresComputed,
     StageStarted,
     StepLogged,
     WarningRaised,
@@ -100,6 +103,30 @@ def test_events_become_state_metrics_and_results(database: Database) -> None:
         (2, "eval_loss", 0.5),
     ]
     assert [artifact.kind for artifact in artifacts] == ["adapter"]
+
+
+def test_scores_and_samples_are_recorded(database: Database) -> None:
+    submit(database)
+    with database.write() as session:
+        job = jobs.claim_next(session)
+        assert job is not None
+        events = [
+            SamplesAnswered(step=4, samples=[Sample(row=1, prompt="How many?", reference="Two.", answer="Two.")]),
+            ScoresComputed(step=9, rows=5, base={"exact_match": 20.0}, tuned={"exact_match": 80.0}),
+            JobCompleted(stopped_early=True, stop_reason="no_improvement", metrics={"train_loss": 0.7}),
+        ]
+        jobs.apply_events(session, job, events, offset=1)
+    with database.read() as session:
+        stored = jobs.get_job(session, job.id)
+        metrics = jobs.metrics_since(session, stored)
+    assert [(metric.step, metric.name, metric.value) for metric in metrics] == [
+        (9, "score/base/exact_match", 20.0),
+        (9, "score/tuned/exact_match", 80.0),
+    ]
+    assert stored.latest["score/tuned/exact_match"] == 80.0
+    assert stored.facts["samples_step"] == 4
+    assert (stored.stopped_early, stored.facts["stop_reason"]) == (True, "no_improvement")
+    assert stored.message == "Stopped early: the evaluations did not get better any more"
 
 
 def test_metrics_are_returned_after_the_cursor_only(database: Database) -> None:

@@ -15,6 +15,7 @@ from pipeline.validation import parse_job_config
 
 GRPO = {"kind": "grpo", "rewards": [{"kind": "exact_match", "column": "answer"}]}
 BASE: dict[str, Any] = {"model": {"base_model": "/nowhere/model"}, "dataset": {"path": "/nowhere/rows.jsonl"}}
+NEVER = {"eval_strategy": "no"}
 
 CONTRADICTIONS = [
     ("packing_other_method", {"method": {"kind": "dpo"}, "training": {"batching": "packed"}}, "DPO compares whole"),
@@ -23,6 +24,9 @@ CONTRADICTIONS = [
     ("smoothing_without_effect", {"method": {"kind": "dpo", "loss_type": "ipo", "label_smoothing": 0.1}}, "type ipo"),
     ("robust_without_smoothing", {"method": {"kind": "dpo", "loss_type": "robust"}}, "that share is 0"),
 ]
+    ("no_best_evaluation", {"training": NEVER, "evaluation": {"keep_best": True}}, "best evaluation are to be kept"),
+    ("no_evaluation_to_stop_by", {"training": NEVER, "evaluation": {"early_stopping": 2}}, "Evaluate each epoch"),
+    ("reward_model_answers", {"method": {"kind": "reward"}, "evaluation": {"score_rows": 9}}, "writes no answers"),
 DOUBTS = [
     ("packing_slow", {"model": {"attention": "sdpa"}, "training": {"batching": "packed"}}),
     ("dropout_slow", {"model": {"provider": "unsloth"}, "tuning": {"dropout": 0.1}}),
@@ -31,10 +35,10 @@ SOUND = [
     {},
     {"training": {"batching": "packed"}},
     {"method": GRPO},
-    {"method": {"kind": "dpo", "label_smoothing": 0.1}},
     {"method": {"kind": "dpo", "loss_type": "robust", "label_smoothing": 0.1}},
     {"tuning": {"dropout": 0.1}},
 ]
+    {"evaluation": {"keep_best": True, "early_stopping": 3, "score_rows": 50}},
 
 
 def document(sections: dict[str, Any]) -> dict[str, Any]:

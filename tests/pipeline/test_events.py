@@ -1,5 +1,6 @@
 """Events: whole lines only, in order, from any offset."""
 
+import math
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -49,3 +50,12 @@ def test_event_of_an_unknown_type_is_refused(tmp_path: Path) -> None:
     path.write_text('{"type": "job_exploded", "time": 1}\n', encoding="utf-8")
     with pytest.raises(ValidationError, match="job_exploded"):
         read_events(path)
+
+
+def test_value_that_is_no_number_does_not_break_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    metrics = {"loss": 1.5, "grad_norm": math.inf, "rewards/chosen": math.nan}
+    append_event(path, StepLogged(step=1, total_steps=2, epoch=0.5, metrics=metrics))
+    ((event,), _) = read_events(path)
+    assert isinstance(event, StepLogged)
+    assert event.metrics == {"loss": 1.5}

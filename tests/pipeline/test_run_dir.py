@@ -22,7 +22,7 @@ def complete(run_dir: RunDir) -> None:
     (run_dir.artifact("adapter") / "weights.bin").write_bytes(b"abc")
     with JobTracker(run_dir) as tracker:
         tracker.artifact("adapter")
-        tracker.complete({"train_loss": 0.5}, stopped_early=False, versions={})
+        tracker.complete({"train_loss": 0.5}, versions={})
 
 
 def test_document_is_read_back(run_dir: RunDir) -> None:
