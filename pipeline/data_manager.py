@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import FineTuneJobConfig
-from pipeline.data.example import Example
+from pipeline.data.example import Example, UnusableRow
 from pipeline.data.examples import ExampleSet, read_examples
 from pipeline.data.integrity.lengths import default_max_length
 from pipeline.data.near_duplicates import near_duplicate_groups, text_key
@@ -144,10 +144,13 @@ class DataManager:
     def _cut(self, rows: list[EncodedRow], max_length: int) -> list[EncodedRow]:
         kept = []
         for row in rows:
-            pieces = [piece for piece in row.cut(max_length) if piece.trained_tokens > 0]
+            reason = f"what it trains on starts after the limit of {max_length} tokens"
+            try:
+                pieces = [piece for piece in row.cut(max_length) if piece.trained_tokens > 0]
+            except UnusableRow as error:
+                pieces, reason = [], str(error)
             kept += pieces
             if not pieces:
-                reason = f"what it trains on starts after the limit of {max_length} tokens"
                 self.dropped.append(RowDropped(row=row.row, reason=reason))
         return kept
 
@@ -159,8 +162,8 @@ class DataManager:
         if truncated:
             self.tracker.warn(
                 "rows_truncated",
-                f"{truncated} rows are longer than {prepared.max_length} tokens and were cut. Raise method.max_length "
-                "to keep them whole.",
+                f"{truncated} rows are longer than {prepared.max_length} tokens and were cut or left out. Raise "
+                "method.max_length to keep them whole.",
             )
         self.dropped.sort(key=lambda dropped: dropped.row)
         self.tracker.record(

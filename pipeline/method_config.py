@@ -19,7 +19,8 @@ MaxLength = Annotated[
     Field(
         ge=8,
         le=1_048_576,
-        description="Longest row in tokens; longer ones are cut. Empty: from the data, capped by the model's context.",
+        description="Longest row in tokens; longer ones are cut, or left out where a reward model would score a part. "
+        "Empty: from the data, capped by the model's context.",
     ),
 ]
 
@@ -52,7 +53,10 @@ class DpoConfig(Config):
         "sigmoid", description="Form of the preference loss. Sigmoid is DPO as published; ipo resists overfitting."
     )
     label_smoothing: float = Field(
-        0.0, ge=0, lt=0.5, description="Share of the pairs that are expected to be the wrong way round."
+        0.0,
+        ge=0,
+        lt=0.5,
+        description="Share of the pairs that are expected to be the wrong way round. For the loss type robust.",
     )
     max_length: MaxLength = None
 

@@ -66,6 +66,8 @@ class ModelManager:
         # Small updates vanish in 16-bit weights: what is trained stays in fp32, and autocast computes in 16 bit.
         weight_dtype = DTYPES[precision] if self.config.tuning.kind == "lora" else torch.float32
         task = self._task(sees_images)
+        # The head of a reward model starts at random.
+        set_seed(self.config.training.seed)
         base = self.provider.load_model(model_config, task=task, weight_dtype=weight_dtype, device=device)
         loaded = LoadedModel(
             model=self._choose_trainable(base, task),

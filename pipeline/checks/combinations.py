@@ -9,8 +9,6 @@ from pipeline.errors import InvalidConfig, Problem
 from pipeline.method_config import METHOD_NAMES, DpoConfig, GrpoConfig
 
 _PACKABLE = ("sft", "cpt")
-# Loss types of DPO that look at label_smoothing (TRL 1.14).
-_SMOOTHED = ("sigmoid", "robust")
 
 
 def check_combinations(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:
@@ -75,11 +73,11 @@ def _smoothing(config: FineTuneJobConfig) -> Iterator[Finding]:
     method = config.method
     if not isinstance(method, DpoConfig):
         return
-    if method.label_smoothing > 0 and method.loss_type not in _SMOOTHED:
+    if method.label_smoothing > 0 and method.loss_type != "robust":
         yield _error(
             "smoothing_without_effect",
             "method.label_smoothing",
-            f"The loss type {method.loss_type} does not use label smoothing. Set it to 0, or use sigmoid or robust.",
+            f"The loss type {method.loss_type} does not use label smoothing. Set it to 0, or use robust.",
             Fix(label="No smoothing", patch={"method.label_smoothing": 0.0}),
         )
     if method.label_smoothing == 0 and method.loss_type == "robust":

@@ -36,7 +36,11 @@ class EncodedRow(Protocol):
         """Tokens that count in the loss."""
 
     def cut(self, max_length: int) -> "Sequence[Self]":
-        """What is trained on of it when no sequence may be longer: itself, shorter, in pieces, or nothing."""
+        """What is trained on of it when no sequence may be longer: itself, shorter, in pieces, or nothing.
+
+        Raises:
+            UnusableRow: nothing is, for a reason of its own.
+        """
 
 
 class Encoder(Protocol):

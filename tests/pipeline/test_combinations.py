@@ -22,6 +22,7 @@ CONTRADICTIONS = [
     ("packing_other_method", {"method": GRPO, "training": {"batching": "packed"}}, "GRPO compares whole answers"),
     ("generations_do_not_divide", {"method": GRPO, "training": {"per_device_batch_size": 6}}, "Add up 4 batches"),
     ("smoothing_without_effect", {"method": {"kind": "dpo", "loss_type": "ipo", "label_smoothing": 0.1}}, "type ipo"),
+    ("smoothing_without_effect", {"method": {"kind": "dpo", "label_smoothing": 0.1}}, "or use robust"),
     ("robust_without_smoothing", {"method": {"kind": "dpo", "loss_type": "robust"}}, "that share is 0"),
 ]
     ("no_best_evaluation", {"training": NEVER, "evaluation": {"keep_best": True}}, "best evaluation are to be kept"),
