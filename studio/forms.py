@@ -43,10 +43,9 @@ class Form:
 
     def follow_variants(self) -> None:
         """Show the inputs of a variant only while it is chosen."""
+        shown = {path: component for path, component in self.components.items() if path not in self._hidden}
         for path, choice in self.components.items():
-            owned = {
-                p: c for p, c in self._shown_components().items() if (v := self.leaves[p].variant) and v[0] == path
-            }
+            owned = {p: c for p, c in shown.items() if (v := self.leaves[p].variant) and v[0] == path}
             if owned:
                 kinds = [leaf.variant[1] for p in owned if (leaf := self.leaves[p]).variant]
 

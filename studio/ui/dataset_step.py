@@ -1,11 +1,12 @@
 """Wizard step 2: the data set: bring it in, see it as the trainer will, say which column is what, split it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
 from gradio.components import Component
+from gradio.events import Dependency
 from pydantic import ValidationError
 
 from db.models import Dataset
@@ -33,7 +34,7 @@ _SLOW: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"
 
 @dataclass(frozen=True)
 class DatasetStep:
-    """Components of the step that the rest of the wizard fills."""
+    """Components of the step that the rest of the wizard fills, and the events after which another choice stands."""
 
     studio: Studio
     form: Form
@@ -44,6 +45,7 @@ class DatasetStep:
     row: gr.Number
     look: gr.Button
     measure: gr.Button
+    changes: list[Dependency] = field(default_factory=list)
 
     @property
     def outputs(self) -> list[Component]:
@@ -179,13 +181,15 @@ def build_dataset_step(form: Form, studio: Studio, caller: Caller) -> DatasetSte
     about = [form.components[name] for name in _ABOUT_ONE_DATA_SET]
     step_outputs = [preview, tokens, *editor.outputs]
 
-    path.input(choose, set(of_dataset), [*about, *step_outputs], **QUIET)  # type: ignore[attr-defined]
-    box.finished.change(finish_import, {*of_dataset, box.finished}, [path, *about, *step_outputs], **QUIET)
+    step.changes.append(path.input(choose, set(of_dataset), [*about, *step_outputs], **QUIET))  # type: ignore[attr-defined]
+    finished = box.finished.change
+    step.changes.append(finished(finish_import, {*of_dataset, box.finished}, [path, *about, *step_outputs], **QUIET))
     for name in _SPLIT_FIELDS:
         component = form.components[f"dataset.{name}"]
         event = component.blur if isinstance(component, (gr.Textbox, gr.Number)) else component.input  # type: ignore[attr-defined]
-        event(resplit, set(of_dataset), preview, **QUIET)
-    editor.save.click(remap, {*of_dataset, *editor.inputs}, [*step_outputs, mapping_notice], **_SLOW)
+        step.changes.append(event(resplit, set(of_dataset), preview, **QUIET))
+    saved = editor.save.click(remap, {*of_dataset, *editor.inputs}, [*step_outputs, mapping_notice], **_SLOW)
+    step.changes.append(saved)
     return step
 
 

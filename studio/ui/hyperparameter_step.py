@@ -2,6 +2,7 @@
 
 import gradio as gr
 from gradio.components import Component
+from gradio.events import Dependency
 
 from pipeline.config_fields import ConfigField
 from pipeline.method_config import MethodKind
@@ -28,11 +29,12 @@ _IN_VIEW = (
 )
 
 
-def build_hyperparameter_step(form: Form) -> None:
-    """Render the step: the settings that people change in view, all others one click away."""
+def build_hyperparameter_step(form: Form) -> list[Dependency]:
+    """Render the step: the settings that people change in view, all others one click away. Returns the events after
+    which a setting without an input of its own is another."""
     form.add("method.kind", _method_choice)
     form.add("tuning.kind", _tuning_choice)
-    build_reward_editor(form)
+    changes = build_reward_editor(form)
     for row in _IN_VIEW:
         with gr.Row():
             for path in row:
@@ -44,6 +46,7 @@ def build_hyperparameter_step(form: Form) -> None:
         form.add_rest("evaluation.")
     with gr.Accordion("Trackers", open=False, elem_id="tracking-accordion"):
         form.add_rest("tracking.")
+    return changes
 
 
 def _method_choice(leaf: ConfigField) -> Component:

@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 from gradio.components import Component
+from gradio.events import Dependency
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.config_base import Config
@@ -31,8 +32,9 @@ class RewardEntry(Config):
 _REWARDS: TypeAdapter[tuple[Reward, ...]] = TypeAdapter(GrpoConfig.model_fields["rewards"].annotation)
 
 
-def build_reward_editor(form: Form) -> None:
-    """Render the editor into the wizard's form; it is shown while the method is GRPO."""
+def build_reward_editor(form: Form) -> list[Dependency]:
+    """Render the editor into the wizard's form; it is shown while the method is GRPO. Returns the events after which
+    the rewards are others."""
     stored = form.hide(REWARDS)
     entry = Form(RewardEntry)
     with gr.Column(visible=False, elem_id="reward-editor") as editor:
@@ -54,7 +56,7 @@ def build_reward_editor(form: Form) -> None:
     def keep(summaries: list[str], text: str) -> str:
         return _as_text([reward for reward in read_rewards(text) if _summary(reward) in summaries])
 
-    chosen.input(keep, [chosen, stored], stored, **QUIET)  # type: ignore[attr-defined]
+    kept = chosen.input(keep, [chosen, stored], stored, **QUIET)  # type: ignore[attr-defined]
 
     def add_reward(values: dict[Component, Any]) -> dict[Component, Any]:
         try:
@@ -66,7 +68,8 @@ def build_reward_editor(form: Form) -> None:
             return {notice: problem_list([Problem("reward", "is in the list already.")])}
         return {stored: _as_text([*known, reward]), notice: ""}
 
-    add.click(add_reward, {stored, *entry.components.values()}, [stored, notice], **QUIET)
+    added = add.click(add_reward, {stored, *entry.components.values()}, [stored, notice], **QUIET)
+    return [kept, added]
 
 
 def reward_from(entry: Form, values: dict[str, Any]) -> Reward:

@@ -56,7 +56,7 @@ def build_wizard(demo: gr.Blocks, studio: Studio, authenticator: Authenticator) 
                         dataset_step = build_dataset_step(form, studio, caller)
                         buttons.append(_navigation(1))
                     with gr.Step(STEPS[2], id=2):
-                        build_hyperparameter_step(form)
+                        rewards_changed = build_hyperparameter_step(form)
                         buttons.append(_navigation(2))
                     with gr.Step(STEPS[3], id=3):
                         build_export_step(form)
@@ -119,12 +119,13 @@ def build_wizard(demo: gr.Blocks, studio: Studio, authenticator: Authenticator) 
     def refresh_rail(values: dict[Component, Any], request: gr.Request) -> str:
         return summarise(studio, form.document(form.read(values)), owner=caller.owner(request))
 
-    dataset_step.preview.change(refresh_rail, set(fields), rail, **QUIET)
-
     follow_kinds(form)
-    dataset_step.preview.change(
-        follow_data(form, studio, caller), set(fields), [form.components[path] for path in FOLLOWING], **QUIET
-    )
+    followers = [form.components[path] for path in FOLLOWING]
+    for change in dataset_step.changes:
+        followed = change.then(follow_data(form, studio, caller), set(fields), followers, **QUIET)
+        followed.then(refresh_rail, set(fields), rail, **QUIET).then(autosave, inputs, [draft], **QUIET)
+    for change in rewards_changed:
+        change.then(autosave, inputs, [draft], **QUIET)
 
     def apply_fix(index: int) -> Any:
         def mend(values: dict[Component, Any], request: gr.Request) -> dict[Component, Any]:
