@@ -19,9 +19,11 @@ from pipeline.config_flags import add_config_flags, document_with_flags
 from pipeline.config_reference import config_reference
 from pipeline.data_config import AugmentJobConfig, ImportJobConfig
 from pipeline.errors import InvalidConfig, Problem, UserError
+from pipeline.events import Event
 from pipeline.job_tracker import DISK_FULL, JobTracker, Listener
 from pipeline.progress_bar import ProgressBar
 from pipeline.run_dir import RunDir
+from pipeline.trackers.processes import TrackerProcesses
 from pipeline.validation import parse_job_config
 
 EXIT_FAILED = 1
@@ -100,11 +102,15 @@ def _generate(parsed: argparse.Namespace) -> int:
 def _run(run_dir: RunDir, *, listener: Listener | None) -> int:
     _prepare_environment()
     try:
-        with JobTracker(run_dir, listener) as tracker:
+        with (
+            TrackerProcesses(run_dir, os.environ) as trackers,
+            JobTracker(run_dir, _each(listener, trackers.hear)) as tracker,
+        ):
             match run_dir.read_config():
                 case FineTuneJobConfig() as config:
                     from pipeline.fine_tune_job import FineTuneJob
 
+                    trackers.start(config, tracker)
                     FineTuneJob(config, run_dir, tracker).run()
                 case ImportJobConfig() as config:
                     from pipeline.import_job import ImportJob
@@ -123,6 +129,15 @@ def _run(run_dir: RunDir, *, listener: Listener | None) -> int:
         sys.stderr.write(f"{DISK_FULL}\n")
         return EXIT_DISK_FULL
     return 0
+
+
+def _each(*listeners: Listener | None) -> Listener:
+    def listen(event: Event) -> None:
+        for listener in listeners:
+            if listener is not None:
+                listener(event)
+
+    return listen
 
 
 def _prepare_environment() -> None:

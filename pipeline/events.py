@@ -239,6 +239,11 @@ Event = Annotated[
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
+def parse_event(line: bytes) -> Event:
+    """The event that one JSON line stands for. Raises pydantic's ValidationError where it is none."""
+    return _EVENT.validate_json(line)
+
+
 def append_event(path: Path, event: Event) -> None:
     """Append `event` to the file at `path` as one line in one write, so that a reader never sees half of it mixed."""
     line = event.model_dump_json() + "\n"
@@ -257,4 +262,4 @@ def read_events(path: Path, offset: int = 0) -> tuple[list[Event], int]:
         file.seek(offset)
         data = file.read()
     complete = data[: data.rfind(b"\n") + 1]
-    return [_EVENT.validate_json(line) for line in complete.splitlines()], offset + len(complete)
+    return [parse_event(line) for line in complete.splitlines()], offset + len(complete)

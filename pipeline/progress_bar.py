@@ -5,7 +5,7 @@ from typing import Self
 
 from tqdm import tqdm
 
-from pipeline.events import EvaluationFinished, Event, StageStarted, StepLogged, WarningRaised
+from pipeline.events import EvaluationFinished, Event, StageStarted, StepLogged, TrackerLinked, WarningRaised
 
 
 class ProgressBar:
@@ -34,6 +34,8 @@ class ProgressBar:
                 self._step(event)
             case EvaluationFinished(metrics=metrics):
                 self._write("Held-out rows: " + ", ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+            case TrackerLinked(tracker=tracker, url=url):
+                self._write(f"{tracker}: {url}")
             case WarningRaised(message=message):
                 self._write(f"Warning: {message}")
 

@@ -81,6 +81,11 @@ class RunDir:
         """The trainer's checkpoints."""
         return self.path / "checkpoints"
 
+    @property
+    def tracking(self) -> Path:
+        """Files of the trackers: what they keep, and how far they are."""
+        return self.path / "tracking"
+
     def artifact(self, kind: ArtifactKind) -> Path:
         """The folder of the result of this kind."""
         return self.path / kind
@@ -119,11 +124,6 @@ class RunDir:
         file = self.path / "held_out.json"
         return [(question, answer) for question, answer in json.loads(file.read_text("utf-8"))] if file.exists() else []
 
-    def request_stop(self) -> None:
-        """Ask the process to stop at its next step and keep what it has learned."""
-        (self.path / "stop_requested").touch()
-
-    def stop_requested(self) -> bool:
     def write_scores(self, scores: ScoresComputed) -> None:
         """Write what the base and the tuned model answered, and how well."""
         _write_atomically(self.path / "scores.json", scores.model_dump_json(indent=2))
@@ -133,6 +133,11 @@ class RunDir:
         file = self.path / "scores.json"
         return ScoresComputed.model_validate_json(file.read_text("utf-8")) if file.exists() else None
 
+    def request_stop(self) -> None:
+        """Ask the process to stop at its next step and keep what it has learned."""
+        (self.path / "stop_requested").touch()
+
+    def stop_requested(self) -> bool:
         """Whether somebody asked the process to stop and keep."""
         return (self.path / "stop_requested").exists()
 
