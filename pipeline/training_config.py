@@ -109,5 +109,14 @@ class TrackingConfig(Config):
     wandb: bool = Field(False, description="Weights & Biases; the key is the secret WANDB_API_KEY.")
     trackio: bool = Field(False, description="Trackio, a local dashboard.")
     tensorboard: bool = Field(False, description="TensorBoard files in the run folder.")
-    project: Text = Field("lapidary", description="Project that the run is filed under.")
+    # The characters that a project of Weights & Biases may not have.
+    project: Text = Field(
+        "lapidary",
+        pattern=r"^[^/\\#?%:]+$",
+        max_length=128,
+        description="Project that the run is filed under. Slash, colon, #, ? and percent sign are not allowed.",
+    )
     wandb_offline: bool = Field(False, description="Keep the Weights & Biases files here; send them later by hand.")
+    wait_seconds: int = Field(
+        30, ge=1, le=3600, description="Longest wait for the trackers when the run is done, in seconds."
+    )

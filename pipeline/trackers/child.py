@@ -1,4 +1,4 @@
-"""TrackerChild: the process of one tracker as the run sees it. It is given few variables, and can be heard and ended."""
+"""TrackerChild: the process of one tracker as the run sees it: given few variables, heard, and ended."""
 
 import os
 import secrets
