@@ -194,16 +194,20 @@ def _apply(session: Session, job: Job, event: Event) -> None:
             job.facts = {**job.facts, "step_at": event.time}
             job.progress = _training_progress(event.step, event.total_steps)
             _add_metrics(session, job, event.step, event.metrics)
-        case EvaluationFinished() | ScoresComputed():
+        case EvaluationFinished():
             job.latest = {**job.latest, **event.metrics}
+            _add_metrics(session, job, event.step, event.metrics)
+        case ScoresComputed():
+            job.latest = {**job.latest, **event.metrics}
+            job.facts = {**job.facts, "scored_rows": event.rows}
             _add_metrics(session, job, event.step, event.metrics)
         case SamplesAnswered():
             job.facts = {**job.facts, "samples_step": event.step}
         case ModelLoaded() | DataLoaded():
             job.facts = {**job.facts, **event.model_dump(mode="json", exclude={"time", "type"})}
         case CheckpointSaved():
-            steps = [*job.facts.get("checkpoints", []), event.step]
-            job.facts = {**job.facts, "checkpoints": steps}
+            steps = {*job.facts.get("checkpoints", []), event.step}
+            job.facts = {**job.facts, "checkpoints": sorted(steps)}
         case ArtifactSaved():
             session.add(Artifact(job=job.id, kind=event.kind, path=event.path, size_bytes=event.size_bytes))
         case TrackerLinked():

@@ -1,6 +1,8 @@
 // One run's page: where it stands, its curves, its log, its results.
 
+import { answers } from "./answers.js";
 import { poll, post, request } from "./api.js";
+import { chartGrid } from "./charts.js";
 import { h, replace } from "./dom.js";
 import { ago, bytes, count, duration, elapsed, number } from "./format.js";
 import { ENDED, badge, callout, empty, header, link, progress, troubleBox } from "./parts.js";
@@ -8,13 +10,6 @@ import { ENDED, badge, callout, empty, header, link, progress, troubleBox } from
 const LIVE_MS = 1000;
 const ENDED_MS = 10000;
 const LEVEL = / (WARNING|ERROR) /;
-const CHARTS = [
-  { title: "Loss", yLabel: "nats per token", series: [{ name: "loss", label: "Training" }, { name: "eval_loss", label: "Held-out rows", markers: true }] },
-  { title: "Learning rate", smoothing: null, logScale: null, series: [{ name: "learning_rate", label: "Learning rate" }] },
-  { title: "Gradient norm", series: [{ name: "grad_norm", label: "Gradient norm" }] },
-  { title: "Speed", unit: "tokens/s", series: [{ name: "tokens_per_second", label: "Real tokens per second" }] },
-];
-
 export function run(root) {
   const id = new URLSearchParams(location.search).get("job");
   if (!id) return replace(root, empty("No run chosen", "The list shows all runs.", link("Runs", "/runs", "lap-button--primary")));
@@ -43,29 +38,24 @@ function build(root, job, refresh) {
   const place = (attributes = {}) => h("div", attributes);
   const slots = { head: place(), status: place(), stats: place(), results: place() };
   const announcer = h("p", { class: "lap-sr", role: "status", "aria-live": "polite" });
-  const chartGrid = h("div", { class: "lap-grid", style: "--lap-grid-min: 420px" });
+  const grid = h("div", { class: "lap-grid", style: "--lap-grid-min: 420px" });
+  const answered = h("section", { class: "lap-section" });
   const log = h("div", { class: "lap-log", role: "log", tabindex: "0", "aria-label": "Log", "aria-live": "off" });
   const dialog = cancelDialog(job, refresh);
   replace(
-    root, slots.head, announcer, slots.status, slots.stats, chartGrid,
+    root, slots.head, announcer, slots.status, slots.stats, grid, answered,
     h("section", { class: "lap-section" }, h("h2", {}, "Results"), slots.results),
     h("section", { class: "lap-section" }, h("h2", {}, "Log"), log),
     dialog,
   );
-  const charts = CHARTS.map((options) => {
-    const card = h("div", { class: "lap-card" });
-    chartGrid.append(card);
-    return { options, chart: window.LapidaryChart.create(card, { ...options, xMax: job.total_steps }) };
-  });
+  const charts = chartGrid(grid, job.total_steps);
+  const showAnswers = answers(answered, job.job_id);
   const show = (body) => {
     drawHead(slots, body.job, dialog);
     drawResults(slots.results, body);
-    for (const { options, chart } of charts) {
-      const part = Object.fromEntries(options.series.filter(({ name }) => body.series[name]).map(({ name }) => [name, body.series[name]]));
-      if (Object.keys(part).length) chart.append(part);
-      const saved = body.job.facts.checkpoints || [];
-      if (options.title === "Loss") chart.setMarkers(saved.map((step) => ({ step, label: "Checkpoint" })));
-    }
+    charts.append(body.series);
+    charts.mark(body.job.facts.checkpoints || []);
+    showAnswers(body.job.facts).catch(() => {}); // The next change asks again.
     if (body.log) appendLog(log, body.log);
     const told = `${body.job.state}, ${Math.floor(body.job.progress * 10) * 10} %`;
     if (announcer.textContent !== told) announcer.textContent = told;
@@ -79,7 +69,7 @@ function drawHead(slots, job, dialog) {
     ? [clone, job.state === "completed" ? link("Try it in the playground", `/playground?job=${encodeURIComponent(job.job_id)}`, "lap-button--primary") : null]
     : [h("button", { class: "lap-button lap-button--danger", type: "button", disabled: job.state === "stopping", onclick: () => dialog.showModal() }, job.state === "stopping" ? "Stopping…" : "Stop…")];
   const sub = h("span", {}, `${job.base_model_name} · ${job.method} · ${job.tuning === "lora" ? "LoRA" : "full fine-tune"} · started `, ago(job.started_at) || "not yet");
-  replace(slots.head, header(job.name, sub, badge(job), ...actions.filter(Boolean)));
+  replace(slots.head, header(job.name, sub, ...trackerLinks(job), badge(job), ...actions.filter(Boolean)));
   const warnings = (job.facts.warnings || []).map((warning) => callout("warning", "Note", warning.message));
   replace(
     slots.status,
@@ -104,6 +94,10 @@ function tiles(job) {
     ["Memory", latest.peak_memory_bytes ? bytes(latest.peak_memory_bytes) : "–", facts.device ? `peak, ${facts.device}` : null],
     ["Trained weights", share, facts.parameters ? `of ${count(facts.parameters)}` : null],
   ];
+}
+
+function trackerLinks(job) {
+  return Object.entries(job.facts.trackers || {}).map(([name, url]) => h("a", { href: url, rel: "noreferrer", target: "_blank" }, `Open in ${name}`));
 }
 
 function drawResults(slot, { job, artifacts }) {

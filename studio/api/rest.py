@@ -14,6 +14,7 @@ from studio.api.dataset_routes import add_dataset_routes
 from studio.api.errors import SentenceRoute
 from studio.api.secret_routes import add_secret_routes
 from studio.auth import Authenticator
+from studio.run_answers import answers_of
 from studio.service import Studio
 
 HEALTH = {"status": "healthy", "service": "studio", "services": ["training", "export"]}
@@ -82,6 +83,10 @@ def _add_job_routes(router: APIRouter, studio: Studio, owner_of: Any) -> None:
     def job_log(identifier: str, offset: Annotated[int, Query(ge=-1)] = 0, owner: str = owner_of) -> dict[str, Any]:
         text, end = studio.log(studio.job(identifier, owner=owner), offset=offset)
         return {"text": text, "offset": end}
+
+    @router.get("/jobs/{identifier}/answers")
+    def job_answers(identifier: str, owner: str = owner_of) -> dict[str, Any]:
+        return answers_of(studio.run_dir(studio.job(identifier, owner=owner)))
 
     @router.get("/jobs/{identifier}/events")
     def job_history(identifier: str, owner: str = owner_of) -> dict[str, Any]:

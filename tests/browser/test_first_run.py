@@ -42,6 +42,12 @@ def test_wizard_to_playground_in_the_browser(page: Page, server: StudioProcess) 
     losses = server.get(f"/api/jobs/{page.url.rsplit('=', 1)[1]}/metrics")["series"]["loss"]
     assert losses[-1][1] < losses[0][1] / 10
     expect(page.get_by_role("link", name="Download adapter")).to_be_visible()
+    answers = page.get_by_role("table").filter(has=page.get_by_role("columnheader", name="Expected"))
+    expect(answers.get_by_role("row")).to_have_count(5)
+    first = answers.get_by_role("row").nth(1).get_by_role("cell")
+    expect(first.nth(2)).to_have_text(first.nth(1).inner_text())
+    page.get_by_label("The model", exact=True).select_option("before training")
+    expect(first.nth(2)).not_to_have_text(first.nth(1).inner_text())
 
     page.get_by_role("link", name="Try it in the playground").click()
     expect(page.get_by_label("Prompt", exact=True)).to_have_value(QUESTION)
