@@ -57,7 +57,7 @@ class TextGenerator:
         self.context_length: int = model.config.get_text_config().max_position_embeddings
         # A model without a template was trained on plain text and continues it.
         self.template = None if tokenizer.chat_template is None else ChatTemplate(tokenizer)
-        self.end_ids = self._end_ids(model)
+        self.end_ids = end_token_ids(model, tokenizer, template=self.template)
 
     def use_adapter(self, path: Path | None) -> None:
         """Put the adapter in the folder `path` in the place of the present one; None takes it off.
@@ -128,14 +128,6 @@ class TextGenerator:
             ids = self.tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
         return ids.to(self.model.device)
 
-    def _end_ids(self, model: PreTrainedModel) -> list[int]:
-        configured = model.generation_config.eos_token_id
-        ids = set(configured) if isinstance(configured, list) else {configured}
-        ids.add(self.tokenizer.eos_token_id)
-        if self.template is not None:
-            ids |= self.template.end_of_turn_ids()
-        return sorted(ids - {None})
-
     def _generation_config(self, decoding: Decoding, room: int) -> GenerationConfig:
         drawn = {"temperature": decoding.temperature, "top_k": 0, "top_p": 1.0} if decoding.temperature > 0 else {}
         return GenerationConfig(
@@ -145,6 +137,18 @@ class TextGenerator:
             pad_token_id=self.tokenizer.pad_token_id,
             **drawn,
         )
+
+
+def end_token_ids(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, template: ChatTemplate | None = None
+) -> list[int]:
+    """Ids at which an answer is over: those the model and its tokenizer name, and the template's ends of turn."""
+    configured = model.generation_config.eos_token_id
+    ids = set(configured) if isinstance(configured, list) else {configured}
+    ids.add(tokenizer.eos_token_id)
+    if template is not None:
+        ids |= template.end_of_turn_ids()
+    return sorted(ids - {None})
 
 
 def load_for_generation(

@@ -17,12 +17,14 @@ from pipeline.data_manager import PreparedData
 from pipeline.errors import StorageFailed
 from pipeline.evaluation.best_metric import best_metric
 from pipeline.evaluation.early_stopping import EarlyStopping
+from pipeline.evaluation.samples import sample_callbacks
 from pipeline.events import StopReason
 from pipeline.job_tracker import JobTracker
 from pipeline.methods import method_for
 from pipeline.methods.divergence import stop_on_divergence
 from pipeline.model_manager import DTYPES, LoadedModel
 from pipeline.providers import provider_for
+from pipeline.providers.quantization import trained_weights_kept
 
 logger = logging.getLogger(__name__)
 
@@ -62,14 +64,16 @@ class ModelTrainer:
         progress = TrackerCallback(self.tracker)
         metric, patience = best_metric(self.config.method.kind), self.config.evaluation.early_stopping
         stopping = EarlyStopping(metric, patience=patience)
+        samples = sample_callbacks(self.config, self.tracker, loaded=self.loaded, data=self.data)
         with _special_tokens_kept(self.loaded.base):
-            trainer = method_for(self.config.method.kind).build_trainer(
-                self.config,
-                self.loaded,
-                data=self.data,
-                output_dir=self.tracker.run_dir.checkpoints,
-                callbacks=[progress, stopping],
-            )
+            with trained_weights_kept(self.loaded.model):
+                trainer = method_for(self.config.method.kind).build_trainer(
+                    self.config,
+                    self.loaded,
+                    data=self.data,
+                    output_dir=self.tracker.run_dir.checkpoints,
+                    callbacks=[progress, *samples, stopping],
+                )
             stop_on_divergence(trainer)
             # transformers prints every log entry when its own progress bar is off.
             trainer.remove_callback(PrinterCallback)
@@ -97,8 +101,9 @@ class ModelTrainer:
         """Write the adapter merged into its base model. The adapter is safe already, so a failure is only a warning."""
         self.tracker.stage("exporting", "Merging the adapter into the base model")
         provider, model = provider_for(self.config.model.provider), self.loaded.model
+        source, dtype = self.config.model, DTYPES[self.loaded.precision]
         try:
-            self._write("merged", lambda folder: provider.save_merged(model, folder))
+            self._write("merged", lambda folder: provider.save_merged(model, folder, config=source, dtype=dtype))
         except Exception as error:
             logger.exception("merging failed")
             self.tracker.warn(
