@@ -1,4 +1,4 @@
-"""What a provider is: the four functions that load, adapt and merge a model, in a module named after it."""
+"""What a provider is: the functions that load, adapt and merge a model, in a module named after it."""
 
 from importlib import import_module
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, cast
 if TYPE_CHECKING:
     import torch
     from peft import PeftModel
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
     from pipeline.config import LoraConfig, ModelConfig
 
@@ -26,6 +26,13 @@ class Provider(Protocol):
             ModelUnavailable: it cannot be loaded; the text says why.
         """
 
+    def load_processor(self, config: "ModelConfig") -> "ProcessorMixin":
+        """What prepares text and images for the base model; its tokenizer is as `load_tokenizer` gives it.
+
+        Raises:
+            ModelUnavailable: the model reads text only, or it cannot be loaded; the text says why.
+        """
+
     def load_model(
         self, config: "ModelConfig", *, task: Task, weight_dtype: "torch.dtype", device: "torch.device"
     ) -> "PreTrainedModel":
@@ -42,8 +49,13 @@ class Provider(Protocol):
             InvalidConfig: a named layer does not exist.
         """
 
-    def save_merged(self, model: "PeftModel", folder: Path) -> None:
-        """Write the base model with the adapter merged into it as safetensors. The model is unusable afterwards."""
+    def save_merged(
+        self, model: "PeftModel", folder: Path, *, config: "ModelConfig", dtype: "torch.dtype"
+    ) -> None:
+        """Write the base model with the adapter merged into it, in `dtype`, as safetensors.
+
+        A quantized base is read again in `dtype` from where `config` says. The model is unusable afterwards.
+        """
 
 
 def provider_for(name: str) -> Provider:

@@ -1,6 +1,5 @@
 """Loads, adapts and merges models with transformers and PEFT."""
 
-from pathlib import Path
 from typing import Any
 
 import peft
@@ -11,16 +10,26 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
     AutoModelForSequenceClassification,
+    AutoProcessor,
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    ProcessorMixin,
 )
 from transformers.pytorch_utils import Conv1D
 
 from pipeline.config import LoraConfig, ModelConfig
+from pipeline.errors import ModelUnavailable
 from pipeline.providers import Task
+from pipeline.providers.loaded_checks import require_architecture, require_weights
 from pipeline.providers.loading_errors import explained
+from pipeline.providers.merging import save_merged
+from pipeline.providers.model_source import fetch_model, located
+from pipeline.providers.quantization import prepare_for_training, quantization_config, require_variant
 from pipeline.providers.target_modules import embedding_names, target_modules
+from pipeline.vision.limits import text_model_problem
+
+__all__ = ["attach_lora", "load_model", "load_processor", "load_tokenizer", "save_merged"]
 
 MODEL_CLASSES: dict[Task, Any] = {
     "causal_lm": AutoModelForCausalLM,
@@ -33,11 +42,37 @@ PEFT_TASKS: dict[Task, str] = {"causal_lm": "CAUSAL_LM", "seq_cls": "SEQ_CLS", "
 
 def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
     """The tokenizer of the base model, padding on the right; without a padding token, the end token pads."""
+    config = located(config)
     source = {"revision": config.revision, "trust_remote_code": config.trust_remote_code}
     with explained(config):
         # First, because it knows better than the tokenizer what is wrong with a model that cannot be loaded.
         AutoConfig.from_pretrained(config.base_model, **source)
         tokenizer = AutoTokenizer.from_pretrained(config.base_model, **source)
+    return _padding_right(tokenizer)
+
+
+def load_processor(config: ModelConfig) -> ProcessorMixin:
+    """The processor of a base model that sees images; its tokenizer is as `load_tokenizer` gives it."""
+    name, config = config.base_model, located(config)
+    source = {"revision": config.revision, "trust_remote_code": config.trust_remote_code}
+    with explained(config):
+        model_config = AutoConfig.from_pretrained(config.base_model, **source)
+    if model_config.to_dict().get("vision_config") is None:
+        raise ModelUnavailable(text_model_problem(name))
+    with explained(config):
+        processor = AutoProcessor.from_pretrained(config.base_model, **source)
+    if not isinstance(processor, ProcessorMixin):
+        raise ModelUnavailable(
+            f"{name} has no processor_config.json or preprocessor_config.json, which say how its images are read. Add "
+            "them from the model that it was made of."
+        )
+    if processor.chat_template is not None:
+        processor.tokenizer.chat_template = processor.chat_template
+    _padding_right(processor.tokenizer)
+    return processor
+
+
+def _padding_right(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "right"
@@ -45,23 +80,47 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
 
 
 def load_model(config: ModelConfig, *, task: Task, weight_dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
-    """The base model with its weights in `weight_dtype` on `device`."""
+    """The base model with its weights in `weight_dtype`, or quantized, on `device`."""
+    folder = fetch_model(config)
     # A score is one number.
     head = {"num_labels": 1} if task == "seq_cls" else {}
+    source = {"trust_remote_code": config.trust_remote_code}
     with explained(config):
-        model = MODEL_CLASSES[task].from_pretrained(
-            config.base_model,
-            revision=config.revision,
-            trust_remote_code=config.trust_remote_code,
+        model_config = AutoConfig.from_pretrained(folder, **source, **head)
+        require_architecture(model_config, task=task, name=config.base_model)
+        model, told = MODEL_CLASSES[task].from_pretrained(
+            folder,
+            config=model_config,
             dtype=weight_dtype,
             attn_implementation=None if config.attention == "auto" else config.attention,
-            **head,
+            use_safetensors=None if config.allow_pickle else True,
+            output_loading_info=True,
+            **source,
+            **_quantized(config, task, model_config, weight_dtype=weight_dtype, device=device),
         )
+    require_weights(model, told["missing_keys"], name=config.base_model)
+    # What the adapter says it belongs to: not a folder of this machine's cache.
+    model.name_or_path = model.config.name_or_path = config.base_model
+    if config.quantization != "none":
+        prepare_for_training(model)
+        return model
     return model.to(device)
+
+
+def _quantized(
+    config: ModelConfig, task: Task, model_config: Any, *, weight_dtype: torch.dtype, device: torch.device
+) -> dict[str, Any]:
+    if config.quantization == "none":
+        return {}
+    quantization = quantization_config(
+        config.quantization, MODEL_CLASSES[task], model_config, compute_dtype=weight_dtype
+    )
+    return {"quantization_config": quantization, "device_map": {"": device}}
 
 
 def attach_lora(model: PreTrainedModel, config: LoraConfig, *, task: Task) -> PeftModel:
     """The model with fresh adapter matrices on the chosen layers and everything else frozen."""
+    require_variant(model, config.variant)
     whole = embedding_names(model) if config.train_embeddings else []
     adapter = peft.LoraConfig(
         task_type=PEFT_TASKS[task],
@@ -86,9 +145,3 @@ def attach_lora(model: PreTrainedModel, config: LoraConfig, *, task: Task) -> Pe
         if isinstance(module, peft.tuners.lora.LoraLayer):
             module.cast_input_dtype_enabled = False
     return adapted
-
-
-def save_merged(model: PeftModel, folder: Path) -> None:
-    """Write the base model with the adapter merged into it as safetensors. The model is unusable afterwards."""
-    merged = model.merge_and_unload(safe_merge=True)
-    merged.save_pretrained(folder)

@@ -1,12 +1,15 @@
 """Turns the many ways in which loading a model fails into one sentence with a cure each."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from http import HTTPStatus
 
+import httpx
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
+    HFValidationError,
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
@@ -17,40 +20,16 @@ from safetensors import SafetensorError
 from pipeline.config import ModelConfig
 from pipeline.errors import ModelUnavailable
 
-CONFIG_FILE = "config.json"
-ADAPTER_FILE = "adapter_config.json"
-
 
 @contextmanager
 def explained(config: ModelConfig) -> Iterator[None]:
     """Run the body; every failure to load becomes ModelUnavailable with a reason and what to do."""
-    _check_folder(config)
     try:
         yield
-    except (OSError, ValueError, KeyError, ImportError, SafetensorError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError, RuntimeError, httpx.TransportError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise
         raise ModelUnavailable(_explanation(error, config)) from error
-
-
-def looks_like_folder(base_model: str) -> bool:
-    """Whether `base_model` names a folder and not a model of the Hub (`name` or `owner/name`)."""
-    return base_model.startswith((".", "/", "~")) or base_model.count("/") > 1 or Path(base_model).is_dir()
-
-
-def _check_folder(config: ModelConfig) -> None:
-    if not looks_like_folder(config.base_model):
-        return
-    folder = Path(config.base_model)
-    if not folder.is_dir():
-        raise ModelUnavailable(
-            f"There is no folder at {folder}. Check the path, or give a Hugging Face id such as google/gemma-3-1b-it."
-        )
-    if (folder / CONFIG_FILE).is_file():
-        return
-    if (folder / ADAPTER_FILE).is_file():
-        raise ModelUnavailable(
-            f"{folder} holds an adapter, not a whole model. Give the model that it was trained on as the base model."
-        )
-    raise ModelUnavailable(f"{folder} has no {CONFIG_FILE}. Give the folder of a model in Hugging Face format.")
 
 
 def _explanation(error: BaseException, config: ModelConfig) -> str:
@@ -73,17 +52,25 @@ def _explanation(error: BaseException, config: ModelConfig) -> str:
             "otherwise choose another model."
         )
     # Before the Hub's own "not found": without a connection nobody knows whether the model exists.
-    if caused_by(OfflineModeIsEnabled, LocalEntryNotFoundError, ConnectionError) or "couldn't connect" in text:
+    if (
+        caused_by(OfflineModeIsEnabled, LocalEntryNotFoundError, ConnectionError, httpx.TransportError)
+        or "couldn't connect" in text
+    ):
         return (
             f"{name} is not on this machine and the Hugging Face Hub cannot be reached. Check the network, or give "
             "the path of a local folder."
         )
-    if caused_by(RepositoryNotFoundError) or "is not a valid model identifier" in text:
+    if caused_by(RepositoryNotFoundError, HFValidationError) or "is not a valid model identifier" in text:
         return (
             f"There is no model {name} on the Hugging Face Hub. Check the spelling; for a private model set HF_TOKEN."
         )
     for cause in causes:
         if isinstance(cause, HfHubHTTPError):
+            if cause.response.status_code == HTTPStatus.UNAUTHORIZED:
+                return (
+                    "The Hugging Face Hub does not know the token: it is mistyped, or no longer valid. Set HF_TOKEN to "
+                    "another one, or to none for public models."
+                )
             return f"The Hugging Face Hub refused to send {name}: {_first_line(cause)}. Try again later."
     return f"{name} cannot be loaded: {_first_line(error)}"
 

@@ -47,6 +47,12 @@ def language_model_name(model: PreTrainedModel) -> str:
     return next(name for name, module in model.named_modules() if module is decoder)
 
 
+def linear_layer_names(model: PreTrainedModel) -> list[str]:
+    """Full names of the language model's linear layers, the output head aside."""
+    prefix = language_model_name(model)
+    return [f"{prefix}.{name}" if prefix else name for name in _linear_layers(model, model.get_submodule(prefix))]
+
+
 def embedding_names(model: PreTrainedModel) -> list[str]:
     """Full names of the matrix of token embeddings and, where there is one, of the output head."""
     ours = [module for module in (model.get_input_embeddings(), model.get_output_embeddings()) if module is not None]
@@ -68,14 +74,14 @@ def train_language_model(model: PreTrainedModel, *, embeddings: bool) -> None:
     if head is not None:
         head.requires_grad_(embeddings)
         return
-    for module in _score_heads(model, decoder):
+    for module in score_heads(model):
         module.requires_grad_(True)
 
 
-def _score_heads(model: PreTrainedModel, decoder: torch.nn.Module) -> Iterator[torch.nn.Module]:
+def score_heads(model: PreTrainedModel) -> list[torch.nn.Module]:
     """What a model without an output head has beside the network that its base class loads."""
-    base = set(model.base_model.modules()) | set(decoder.modules())
-    yield from (module for module in model.children() if module not in base)
+    base = {id(module) for module in model.base_model.modules()}
+    return [module for module in model.children() if id(module) not in base]
 
 
 def _linear_layers(model: PreTrainedModel, decoder: torch.nn.Module) -> Iterator[str]:

@@ -43,8 +43,17 @@ def fetch_objects(source: str, *, into: Path, progress: Progress, max_rows: int 
         with open_web_file(source) as remote:
             return _bring({remote.name: remote}, source, into=into, progress=progress, max_rows=max_rows)
     progress(0, None, f"Looking at {source}")
-    remotes = ask(partial(_list, source, _EXTRAS[scheme]), what=source)
-    return _bring(remotes, source, into=into, progress=progress, max_rows=max_rows)
+    return _bring(list_objects(source), source, into=into, progress=progress, max_rows=max_rows)
+
+
+def list_objects(source: str) -> dict[str, RemoteFile]:
+    """The files in a bucket that the address names, by their paths below it.
+
+    Raises:
+        DataProblem: there are none, they may not be read, or a package for the store is missing.
+        StorageFailed: it cannot be reached.
+    """
+    return ask(partial(_list, source, _EXTRAS[source.partition("://")[0].lower()]), what=source)
 
 
 def _bring(
