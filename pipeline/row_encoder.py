@@ -85,6 +85,6 @@ class RowEncoder:
     def _encode_text(self, example: Example) -> TokenizedRow:
         text, bos, eos = example.text, self.tokenizer.bos_token, self.tokenizer.eos_token
         ids: list[int] = self.tokenizer(text, add_special_tokens=not (bos and text.startswith(bos)))["input_ids"]
-        if eos and ids[-1] != self.tokenizer.eos_token_id:
+        if eos and ids[-1:] != [self.tokenizer.eos_token_id]:
             ids.append(self.tokenizer.eos_token_id)
         return TokenizedRow(example.row, ids, list(ids))
