@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.config import FineTuneJobConfig
 from pipeline.data.example import Example, UnusableRow
 from pipeline.data.examples import ExampleSet, read_examples
-from pipeline.data.integrity.lengths import default_max_length
+from pipeline.data.integrity.lengths import UNCUT_LENGTH, default_max_length
 from pipeline.data.near_duplicates import near_duplicate_groups, text_key
 from pipeline.data.open_data import open_data
 from pipeline.data.partition import partition
@@ -81,7 +81,9 @@ class DataManager:
         train_rows = self._encode(examples.train, encoder)
         eval_rows = self._encode(examples.evaluation, encoder)
         max_length = self._max_length([row.length for row in train_rows], loaded.context_length)
-        truncated = sum(row.length > max_length for row in (*train_rows, *eval_rows))
+        # No token of a text is lost between its pieces.
+        in_pieces = self.config.method.kind == "cpt"
+        truncated = 0 if in_pieces else sum(row.length > max_length for row in (*train_rows, *eval_rows))
         prepared = PreparedData(
             self._cut(train_rows, max_length), self._cut(eval_rows, max_length), max_length, examples.evaluation
         )
@@ -134,6 +136,9 @@ class DataManager:
             raise DataProblem(self._nothing_left())
         wanted = self.config.method.max_length
         length = default_max_length(lengths) if wanted is None else wanted
+        if wanted is None and self.config.method.kind == "cpt":
+            # Pieces lose nothing, so long texts need not decide the memory of the run.
+            length = min(length, UNCUT_LENGTH)
         if wanted is not None and wanted > context_length:
             self.tracker.warn(
                 "max_length_capped",

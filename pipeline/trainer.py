@@ -130,13 +130,22 @@ class ModelTrainer:
 
 @contextmanager
 def _special_tokens_kept(model: PreTrainedModel) -> Iterator[None]:
-    """Undo what the trainer does to the model's end tokens: without its end of turn, a saved model would not stop."""
-    changed = (model.config, model.config.get_text_config(), model.generation_config)
+    """Undo what a trainer, from its making on, does to the model's special tokens.
+
+    Without its end of turn, a saved model would not stop; and where the end token pads while training, the model's
+    padding is still none.
+    """
+    changed = [model.config, model.config.get_text_config()]
+    # A reward model writes nothing.
+    changed += [model.generation_config] if model.can_generate() else []
     kept = [(config, {**vars(config)}) for config in changed]
     try:
         yield
     finally:
         for config, values in kept:
+            if not model.can_generate():
+                # A reward model finds the end of a text by its padding.
+                values["pad_token_id"] = config.pad_token_id
             vars(config).clear()
             vars(config).update(values)
 
