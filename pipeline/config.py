@@ -21,7 +21,9 @@ OutputName = Annotated[str, StringConstraints(pattern=OUTPUT_NAME_PATTERN)]
 class ModelConfig(Config):
     """The model to start from."""
 
-    base_model: Text = Field(description="A Hugging Face id such as google/gemma-3-1b-it, or a local folder.")
+    base_model: Text = Field(
+        description="A Hugging Face id such as google/gemma-3-1b-it, a local folder, or an s3:// or gs:// address."
+    )
     revision: Text = Field("main", description="Branch, tag or commit of the base model on the Hub.")
     provider: Literal["huggingface", "unsloth"] = Field(
         "huggingface", description="The library that loads and adapts the model. Unsloth has to be installed for it."
@@ -118,6 +120,15 @@ class FineTuneJobConfig(Config):
             if rate is not None:
                 filled["training"] = {**training, "learning_rate": rate}
         return filled
+
+    @model_validator(mode="after")
+    def _quantized_weights_stay_frozen(self) -> Self:
+        if self.model.quantization != "none" and self.tuning.kind == "full":
+            raise ValueError(
+                f"model.quantization is {self.model.quantization}, and quantized weights cannot be trained. Use LoRA "
+                "(tuning.kind lora), or a full fine-tune without quantization."
+            )
+        return self
 
     @model_validator(mode="after")
     def _merging_needs_an_adapter(self) -> Self:

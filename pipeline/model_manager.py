@@ -1,23 +1,27 @@
 """ModelManager: loads the base model and its tokenizer and makes the right weights trainable."""
 
+import time
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Literal
 
 import torch
 from peft import PeftModel
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin, set_seed
 
 from pipeline.config import FineTuneJobConfig, FullConfig, LoraConfig, ModelConfig
 from pipeline.errors import InvalidConfig, Problem
 from pipeline.events import ModelLoaded
 from pipeline.job_tracker import JobTracker
 from pipeline.providers import Provider, Task, provider_for
+from pipeline.providers.model_source import fetch_model
+from pipeline.providers.quantization import weights_in
 from pipeline.providers.target_modules import train_language_model
 
 Precision = Literal["bf16", "fp16", "fp32"]
 DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 ADAPTER_PROGRESS = 0.2
+REPORT_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,12 @@ class LoadedModel:
     precision: Precision
     device: torch.device
     context_length: int
+    processor: ProcessorMixin | None = None
+
+    @property
+    def processing(self) -> ProcessorMixin | PreTrainedTokenizerBase:
+        """What makes a row into the model's inputs: the processor of a model that sees, else the tokenizer."""
+        return self.tokenizer if self.processor is None else self.processor
 
     @property
     def base(self) -> PreTrainedModel:
@@ -59,10 +69,14 @@ class ModelManager:
         self.tracker.stage("loading_model", f"Loading {self.config.model.base_model}")
         device = choose_device()
         precision = choose_precision(self.config.model.precision, device=device)
-        model_config = self.config.model.model_copy(
-            update={"attention": choose_attention(self.config.model, device=device, precision=precision)}
-        )
-        tokenizer = self.provider.load_tokenizer(model_config)
+        attention = choose_attention(self.config.model, device=device, precision=precision)
+        if sees_images and self.config.model.attention == "auto":
+            # FlashAttention 2 would hide the later parts of an image from the earlier ones.
+            attention = "auto"
+        model_config = self.config.model.model_copy(update={"attention": attention})
+        processor = self.provider.load_processor(model_config) if sees_images else None
+        tokenizer = self.provider.load_tokenizer(model_config) if processor is None else processor.tokenizer
+        self._download(model_config)
         # Small updates vanish in 16-bit weights: what is trained stays in fp32, and autocast computes in 16 bit.
         weight_dtype = DTYPES[precision] if self.config.tuning.kind == "lora" else torch.float32
         task = self._task(sees_images)
@@ -75,6 +89,7 @@ class ModelManager:
             precision=precision,
             device=device,
             context_length=base.config.get_text_config().max_position_embeddings,
+            processor=processor,
         )
         self._report(loaded)
         return loaded
@@ -95,11 +110,27 @@ class ModelManager:
                 train_language_model(base, embeddings=full.train_embeddings)
                 return base
 
+    def _download(self, model_config: ModelConfig) -> None:
+        told: float | None = None
+
+        def tell(done: int, total: int | None, what: str) -> None:
+            nonlocal told
+            now = time.monotonic()
+            if told is not None and now - told < REPORT_SECONDS and done != total:
+                return
+            told = now
+            size = f": {done / 1e6:,.0f} of {total / 1e6:,.0f} MB" if total else ""
+            self.tracker.stage("loading_model", f"{what}{size}")
+
+        fetch_model(model_config, progress=tell)
+        if told is not None:
+            self.tracker.stage("loading_model", f"Loading {model_config.base_model}")
+
     def _report(self, loaded: LoadedModel) -> None:
         parameters = list(loaded.model.parameters())
         self.tracker.record(
             ModelLoaded(
-                parameters=sum(parameter.numel() for parameter in parameters),
+                parameters=sum(map(weights_in, parameters)),
                 trainable_parameters=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
                 device=str(loaded.device),
                 precision=loaded.precision,

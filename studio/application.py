@@ -54,7 +54,7 @@ def build_studio(settings: Settings, environment: dict[str, str]) -> Studio:
     database.migrate()
     keys = Keys(database, SecretKey.from_environment(environment, home=settings.home))
     # No child needs the studio's own secrets.
-    environment = without_studio_secrets(environment)
+    environment = {**without_studio_secrets(environment), "LAPIDARY_HOME": str(settings.home)}
     scheduler = Scheduler(
         settings,
         database,

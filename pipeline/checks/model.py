@@ -7,7 +7,10 @@ from pipeline.checks.facts import Facts
 from pipeline.checks.finding import Finding, Fix
 from pipeline.config import FineTuneJobConfig
 from pipeline.data.inspection import Inspection
+from pipeline.errors import ModelUnavailable
 from pipeline.method_config import GrpoConfig
+from pipeline.providers.model_address import source_of
+from pipeline.providers.model_files import local_files, needed_files
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
 
@@ -15,6 +18,8 @@ _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
 def check_base_model(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:
     """The folder holds a model with weights and a chat template; a Hub id looks like one."""
     name, field = config.model.base_model, "model.base_model"
+    if "://" in name:
+        return _check_address(config)
     if facts.model is None:
         if Path(name).is_absolute() or name.startswith((".", "~")):
             return [
@@ -32,12 +37,11 @@ def check_base_model(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:
             message = f"{name} is not on this machine yet; it is downloaded from the Hub when the run starts."
             return [Finding(code="model_download", severity="info", field=field, message=message)]
         return []
-    if facts.model.weights_bytes == 0:
-        return [
-            _error(
-                "model_without_weights", field, f"{name} has no .safetensors files. Choose a folder with the weights."
-            )
-        ]
+    try:
+        needed_files(local_files(facts.model.path), config.model)
+    except ModelUnavailable as error:
+        code = "model_without_weights" if facts.model.weights_bytes == 0 else "model_not_trainable"
+        return [_error(code, field, str(error))]
     conversation = isinstance(facts.data, Inspection) and facts.data.format != "text"
     if conversation and not facts.model.has_chat_template:
         return [
@@ -49,6 +53,18 @@ def check_base_model(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:
             )
         ]
     return []
+
+
+def _check_address(config: FineTuneJobConfig) -> list[Finding]:
+    try:
+        source = source_of(config.model)
+        if isinstance(source, Path):
+            needed_files(local_files(source), config.model)
+            return []
+    except ModelUnavailable as error:
+        return [_error("model_unknown", "model.base_model", str(error))]
+    message = f"{config.model.base_model} is looked for and fetched when the run starts."
+    return [Finding(code="model_download", severity="info", field="model.base_model", message=message)]
 
 
 def check_precision(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:

@@ -14,8 +14,8 @@ from tqdm import tqdm
 from pipeline.config import ModelConfig
 from pipeline.data.fetch.progress import Progress
 from pipeline.providers.loading_errors import explained
-from pipeline.providers.model_files import CONFIG_FILE, ModelFiles, needed_files
-from pipeline.providers.model_source import local_files, require_room
+from pipeline.providers.model_files import CONFIG_FILE, ModelFiles, local_files, needed_files
+from pipeline.providers.model_source import require_room
 
 # The Hub client's bar for bytes that have reached the disk begins so; the one for bytes on the wire counts them again.
 _BYTES_BAR = "Reconstructing"

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -42,6 +43,23 @@ class ModelFiles:
         if not isinstance(value, dict):
             raise ModelUnavailable(f"{path} of {self.name} holds no JSON object. Download or write it again.")
         return value
+
+
+def local_files(folder: Path, *, name: str | None = None) -> ModelFiles:
+    """The files of a model in a folder, which is called `name` in messages.
+
+    Raises:
+        ModelUnavailable: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise ModelUnavailable(
+            f"There is no folder at {folder}. Check the path, or give a Hugging Face id such as google/gemma-3-1b-it."
+        )
+    # No deeper: the folder may be somebody's home.
+    found = (path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.is_file())
+    paths = frozenset(path.relative_to(folder).as_posix() for path in found)
+    shown = str(folder) if name is None else name
+    return ModelFiles(shown, paths, lambda path: (folder / path).read_text(encoding="utf-8"))
 
 
 def require_model(files: ModelFiles) -> None:
@@ -104,6 +122,11 @@ def needed_files(files: ModelFiles, config: ModelConfig) -> list[str]:
     indexes = {*SAFETENSORS_FILES, *PICKLE_FILES}
     small = [path for path in files.paths - indexes if _is_small(path, with_code=config.trust_remote_code)]
     return sorted({*weights, *small})
+
+
+def holds_weights(path: str) -> bool:
+    """Whether a file with this name is one of weights and not of words about them."""
+    return path.endswith((".safetensors", *_PICKLE_ENDINGS))
 
 
 def _is_small(path: str, *, with_code: bool) -> bool:

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -68,6 +69,12 @@ def quantized_bits(model: PreTrainedModel) -> Bits | None:
     if quantization is None:
         return None
     return "4bit" if quantization["load_in_4bit"] else "8bit"
+
+
+def weights_in(parameter: torch.nn.Parameter) -> int:
+    """How many weights a parameter stands for; 4-bit ones are kept two in a byte."""
+    state = vars(parameter).get("quant_state")
+    return parameter.numel() if state is None else math.prod(state.shape)
 
 
 def _whole_parts(model: PreTrainedModel) -> Iterator[str]:
