@@ -5,6 +5,7 @@
     ├── DataProblem          the data set cannot be used as it is
     ├── ModelUnavailable     the base model or its tokenizer cannot be loaded
     ├── TrainingDiverged     the loss is no longer a number
+    ├── RewardFailed         a reward of GRPO cannot score an answer
     └── StorageFailed        a file could not be read or written
 
 Anything else is a bug and keeps its traceback.
@@ -60,6 +61,12 @@ class TrainingDiverged(UserError):
     """The loss is no longer a number."""
 
     code = "training_diverged"
+
+
+class RewardFailed(UserError):
+    """A reward of GRPO cannot score an answer."""
+
+    code = "reward_failed"
 
 
 class StorageFailed(UserError):

@@ -156,13 +156,13 @@ class EndpointClient:
             if isinstance(problem, _NoServer):
                 raise DataProblem(
                     f"The endpoint {self._config.base_url} cannot be reached ({problem}{tries}). "
-                    "Start its server, or correct the address; what was generated is kept."
+                    "Start its server, or correct the address; what was made so far is kept."
                 ) from problem
             raise RequestFailed(f"{problem}{tries}") from problem
         if problem.wait > _LONGEST_WAIT_ASKED_FOR:
             raise DataProblem(
                 f"The endpoint {self._config.base_url} asks to wait {problem.wait / 60:,.0f} minutes ({problem}). "
-                "Start again then, or set fewer requests a minute; what was generated is kept."
+                "Start again then, or set fewer requests a minute; what was made so far is kept."
             ) from problem
         pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (retries - 1)) * (1 - self._jitter() / 2)
         self._sleep(max(problem.wait, pause))

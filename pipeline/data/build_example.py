@@ -1,6 +1,7 @@
 """Applies a mapping to a row: one usable example, or the reason why there is none."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 from pipeline.data.build_preference import build_preference, build_unpaired
@@ -14,19 +15,22 @@ from pipeline.data.turns import check_order, read_turns
 from pipeline.data.validate_mapping import mapped_columns
 
 
-def build_example(number: int, row: Row, mapping: Mapping, *, columns: Collection[str] | None = None) -> Example:
+def build_example(
+    number: int, row: Row, mapping: Mapping, *, columns: Collection[str] | None = None, keep_row: bool = False
+) -> Example:
     """The example that a row becomes; `number` is the row's number in its source. Text is passed on untouched.
 
     `columns` are those of the data set, which tell a template's placeholders from its other braces where a row lacks
-    one of them; by default the row's own.
+    one of them; by default the row's own. With `keep_row` the example carries all of the row's columns.
 
     Raises:
         UnusableRow: the row cannot be used; says why.
     """
     try:
-        return _build(number, row, mapping, columns)
+        example = _build(number, row, mapping, columns)
     except RecursionError as error:
         raise UnusableRow("its values are nested too deeply") from error
+    return replace(example, extra=row) if keep_row else example
 
 
 def _build(number: int, row: Row, mapping: Mapping, columns: Collection[str] | None) -> Example:

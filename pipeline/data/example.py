@@ -34,6 +34,8 @@ class Example:
     preference                    `messages` (the prompt), `chosen` and `rejected` (the turns that follow it)
     unpaired_preference           `messages` (the prompt), `chosen` (the answer) and `label` (whether it is good)
     prompt_only                   `messages` (the prompt); the row's other columns in `extra`, for rewards
+
+    Of any format, `extra` is the whole row where the reader asked for it.
     """
 
     row: int

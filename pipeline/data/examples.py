@@ -51,20 +51,26 @@ def choose_mapping(store: RowStore, config: DatasetConfig) -> Mapping:
 
 
 def examples_of(
-    rows: Iterator[NumberedRow], mapping: Mapping, *, columns: Collection[str], split_column: str | None = None
+    rows: Iterator[NumberedRow],
+    mapping: Mapping,
+    *,
+    columns: Collection[str],
+    split_column: str | None = None,
+    keep_rows: bool = False,
 ) -> Iterator[tuple[str, Example | RowDropped]]:
     """Each row's split and its example, or the reason why it is none. `split_column` overrides the stored split;
-    `columns` are all of the data set's, some of which a row may lack."""
+    `columns` are all of the data set's, some of which a row may lack; with `keep_rows` examples carry their rows."""
     for item in rows:
         split = item.split if split_column is None else str(item.row.get(split_column, ""))
         try:
-            yield split, build_example(item.number, item.row, mapping, columns=columns)
+            yield split, build_example(item.number, item.row, mapping, columns=columns, keep_row=keep_rows)
         except UnusableRow as error:
             yield split, RowDropped(row=item.number, reason=str(error))
 
 
-def read_examples(store: RowStore, config: DatasetConfig) -> ExampleSet:
-    """Every usable row of the data set; rows that cannot be used are listed with their numbers.
+def read_examples(store: RowStore, config: DatasetConfig, *, keep_rows: bool = False) -> ExampleSet:
+    """Every usable row of the data set; rows that cannot be used are listed with their numbers. With `keep_rows` each
+    example carries all columns of its row, not only those that its format has a use for.
 
     Raises:
         DataProblem: its shape is not recognised, a named column does not exist, or no row is usable.
@@ -73,7 +79,8 @@ def read_examples(store: RowStore, config: DatasetConfig) -> ExampleSet:
     found = ExampleSet(choose_mapping(store, config))
     found.dropped.extend(RowDropped(row=item.row, reason=item.reason) for item in store.unreadable())
     columns = store.summary.columns
-    for split, item in examples_of(store.rows(), found.mapping, columns=columns, split_column=column):
+    rows = examples_of(store.rows(), found.mapping, columns=columns, split_column=column, keep_rows=keep_rows)
+    for split, item in rows:
         if isinstance(item, RowDropped):
             found.dropped.append(item)
         else:
