@@ -6,8 +6,10 @@ from importlib.metadata import version
 from pipeline.checks.combinations import refuse_contradictions
 from pipeline.config import FineTuneJobConfig
 from pipeline.data_manager import DataManager
+from pipeline.evaluation.scoring import score_answers
 from pipeline.job_tracker import JobTracker
 from pipeline.model_manager import ModelManager
+from pipeline.rewards.trial import check_rewards
 from pipeline.run_dir import RunDir
 from pipeline.trainer import ModelTrainer
 
@@ -23,7 +25,7 @@ class FineTuneJob:
         self.tracker = tracker
 
     def run(self) -> None:
-        """Load, train, save, and write the manifest last.
+        """Load, train, save, score, and write the manifest last.
 
         Raises:
             UserError: with a sentence for the user; anything else is a bug.
@@ -32,14 +34,18 @@ class FineTuneJob:
         self.tracker.stage("preparing", f"Starting {self.config.name}")
         manager = DataManager(self.config, self.tracker)
         examples = manager.read()
+        check_rewards(self.config, examples.train, self.tracker)
         loaded = ModelManager(self.config, self.tracker).load(sees_images=examples.have_images)
         data = manager.encode(examples, loaded)
         trainer = ModelTrainer(self.config, self.tracker, loaded=loaded, data=data)
         outcome = trainer.train()
         trainer.save()
+        step = int(outcome.metrics["steps"])
+        scores = score_answers(self.config, self.tracker, loaded=loaded, data=data, step=step)
         if self.config.export.merged:
             trainer.save_merged()
-        self.tracker.complete(outcome.metrics, versions=package_versions(), stop_reason=outcome.stop_reason)
+        metrics = {**outcome.metrics, **scores}
+        self.tracker.complete(metrics, versions=package_versions(), stop_reason=outcome.stop_reason)
 
 
 def package_versions() -> dict[str, str]:

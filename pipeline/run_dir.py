@@ -82,6 +82,11 @@ class RunDir:
         return self.path / "checkpoints"
 
     @property
+    def compiled_code(self) -> Path:
+        """Code that a provider writes for itself while it works."""
+        return self.path / "compiled_code"
+
+    @property
     def tracking(self) -> Path:
         """Files of the trackers: what they keep, and how far they are."""
         return self.path / "tracking"
@@ -127,11 +132,6 @@ class RunDir:
     def write_scores(self, scores: ScoresComputed) -> None:
         """Write what the base and the tuned model answered, and how well."""
         _write_atomically(self.path / "scores.json", scores.model_dump_json(indent=2))
-
-    def read_scores(self) -> ScoresComputed | None:
-        """The scores of the base and the tuned model; None where none were asked for."""
-        file = self.path / "scores.json"
-        return ScoresComputed.model_validate_json(file.read_text("utf-8")) if file.exists() else None
 
     def request_stop(self) -> None:
         """Ask the process to stop at its next step and keep what it has learned."""

@@ -1,6 +1,6 @@
 """Held-out rows as prompts: what the model is asked, and what it should answer."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -31,15 +31,18 @@ class HeldOutPrompt:
 
 
 def held_out_prompts(
-    examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, *, count: int, longest: int
+    examples: Sequence[Example],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    count: int,
+    keep: Callable[[HeldOutPrompt], bool],
 ) -> list[HeldOutPrompt]:
-    """The first `count` rows that make a prompt of at most `longest` tokens; the others are passed over.
+    """The first `count` rows that make a prompt to `keep`; the others are passed over.
 
     Raises:
         ModelUnavailable: the model's chat template is needed and cannot be used.
     """
-    prompts = _prompts(examples, tokenizer)
-    return list(islice((prompt for prompt in prompts if len(prompt.ids) <= longest), count))
+    return list(islice(filter(keep, _prompts(examples, tokenizer)), count))
 
 
 def _prompts(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> Iterator[HeldOutPrompt]:

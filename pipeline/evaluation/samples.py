@@ -93,7 +93,9 @@ def sample_callbacks(
         return []
     max_new_tokens = min(evaluation.sample_tokens, loaded.context_length // 2)
     longest = loaded.context_length - max_new_tokens
-    prompts = held_out_prompts(data.held_out, loaded.tokenizer, count=evaluation.samples, longest=longest)
+    prompts = held_out_prompts(
+        data.held_out, loaded.tokenizer, count=evaluation.samples, keep=lambda prompt: len(prompt.ids) <= longest
+    )
     if not prompts:
         return []
     answerer = Answerer(loaded.base, loaded.tokenizer, precision=loaded.precision, end_ids=end_ids_for(prompts, loaded))
