@@ -1,7 +1,7 @@
 """Turns a conversation into token ids and a mask of the tokens that the assistant wrote."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from jinja2.exceptions import TemplateError
@@ -36,8 +36,25 @@ class UnusableConversation(Exception):
     """The template cannot render this conversation; the text says why."""
 
 
+def text_turn(message: Message) -> Turn:
+    """A message as templates take it, its content one text.
+
+    Raises:
+        UnusableConversation: it has images.
+    """
+    if message.images:
+        raise UnusableConversation("it has images, which a text model does not read")
+    turn: Turn = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        turn["tool_calls"] = list(message.tool_calls)
+    if message.name is not None:
+        turn["name"] = message.name
+    return turn
+
+
 class ChatTemplate:
-    """The tokenizer's chat template, able to tell the assistant's part from the rest.
+    """The tokenizer's chat template, able to tell the assistant's part from the rest. `turn` writes a message as the
+    template takes it; by default without images.
 
     Three ways, the first that works: TRL's training variant of a template it knows; the generation marks that the
     template itself carries; the difference between the rendered conversation before and after each answer.
@@ -46,7 +63,7 @@ class ChatTemplate:
         ModelUnavailable: there is no template, or none of the ways finds the answer in it.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, turn: Callable[[Message], Turn] = text_turn) -> None:
         if tokenizer.chat_template is None:
             raise ModelUnavailable(
                 "The base model has no chat template, so it does not know conversations. Choose an instruction-tuned "
@@ -58,6 +75,7 @@ class ChatTemplate:
                 "tokenizer (a tokenizer.json file), or give the rows as plain text."
             )
         self.tokenizer = tokenizer
+        self.turn = turn
         self.folds_system = not self._shows_system()
         self.render = self._choose_renderer()
 
@@ -134,17 +152,15 @@ class ChatTemplate:
         return Rendered(whole, spans)
 
     def _fold(self, messages: Sequence[Message]) -> list[Turn]:
-        turns = [_turn(message) for message in messages]
-        if not self.folds_system or turns[0]["role"] != "system":
-            return turns
-        system, first, *rest = turns
-        return [{**first, "content": f"{system['content']}\n\n{first['content']}"}, *rest]
+        if self.folds_system and messages[0].role == "system":
+            system, first, *rest = messages
+            messages = [_prepend(system, first), *rest]
+        return [self.turn(message) for message in messages]
 
     def _shows_system(self) -> bool:
         """Whether the template takes a system turn; some refuse it and some drop it in silence."""
-        turns: list[Turn] = [{"role": "system", "content": _PROBE}, {"role": "user", "content": "?"}]
         try:
-            return _PROBE in self._text(turns)
+            return _PROBE in self._text([self.turn(Message("system", _PROBE)), self.turn(Message("user", "?"))])
         except UnusableConversation:
             return False
 
@@ -165,15 +181,13 @@ class ChatTemplate:
             raise UnusableConversation(str(error)) from error
 
 
-def _turn(message: Message) -> Turn:
-    if message.images:
-        raise UnusableConversation("it has images, which a text model does not read")
-    turn: Turn = {"role": message.role, "content": message.content}
-    if message.tool_calls:
-        turn["tool_calls"] = list(message.tool_calls)
-    if message.name is not None:
-        turn["name"] = message.name
-    return turn
+def _prepend(system: Message, first: Message) -> Message:
+    """The first turn with the system's text before its own."""
+    opening = f"{system.content}\n\n"
+    positions = (*system.image_positions, *(len(opening) + position for position in first.image_positions))
+    return replace(
+        first, content=opening + first.content, images=system.images + first.images, image_positions=positions
+    )
 
 
 def mask_tokens(offsets: Sequence[Span], spans: Sequence[Span]) -> list[bool]:

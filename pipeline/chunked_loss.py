@@ -113,6 +113,8 @@ def use_chunked_loss(model: PreTrainedModel) -> None:
         )
 
     model.forward = MethodType(forward, model)
+    # Gemma 4 says that it does not take num_items_in_batch; this forward does.
+    model.accepts_loss_kwargs = True
 
 
 class _LinearCrossEntropy(torch.autograd.Function):

@@ -8,20 +8,23 @@ from typing import Any
 
 from pipeline.config import FineTuneJobConfig
 from pipeline.data.example import Example, UnusableRow
-from pipeline.data.examples import ExampleSet, read_examples
+from pipeline.data.examples import ExampleSet, no_usable_row, read_examples
 from pipeline.data.integrity.lengths import UNCUT_LENGTH, default_max_length
 from pipeline.data.near_duplicates import near_duplicate_groups, text_key
 from pipeline.data.open_data import open_data
 from pipeline.data.partition import partition
-from pipeline.errors import DataProblem
+from pipeline.errors import DataProblem, InvalidConfig
 from pipeline.events import DataLoaded, RowDropped
 from pipeline.job_tracker import JobTracker
 from pipeline.method_config import format_problem
 from pipeline.methods import EncodedRow, Encoder, method_for
 from pipeline.model_manager import LoadedModel
+from pipeline.vision.images import keep_readable
+from pipeline.vision.limits import image_problems
 
 SHOWN_DROPPED_ROWS = 20
 KEPT_HELD_OUT = 50
+_QUESTION_AND_ANSWER: list[tuple[str, tuple[str, ...]]] = [("user", ()), ("assistant", ())]
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,15 @@ class DataManager:
 
         Raises:
             DataProblem: a file cannot be read, or the method does not learn from such rows.
+            InvalidConfig: rows have images, and a setting keeps the run from learning from them.
         """
         train, evaluation = self._split()
         self.tracker.run_dir.write_held_out(_single_turns(evaluation))
-        return SplitExamples(train, evaluation)
+        examples = SplitExamples(train, evaluation)
+        problems = image_problems(self.config) if examples.have_images else []
+        if problems:
+            raise InvalidConfig(problems)
+        return examples
 
     def encode(self, examples: SplitExamples, loaded: LoadedModel) -> PreparedData:
         """The rows as the method's trainer takes them, none longer than the model reads.
@@ -118,11 +126,14 @@ class DataManager:
         return near_duplicate_groups([text_key(example) for example in examples], seed=self.config.training.seed)
 
     def _read(self, source: str) -> ExampleSet:
-        found = read_examples(open_data(source, imports=self.tracker.run_dir.path / "imports"), self.config.dataset)
+        store = open_data(source, imports=self.tracker.run_dir.path / "imports")
+        found = keep_readable(read_examples(store, self.config.dataset), store.folder)
         problem = format_problem(self.config.method.kind, found.format)
         if problem is not None:
             raise DataProblem(f"{Path(source).name}: {problem}")
         self.dropped += found.dropped
+        if not found.examples:
+            raise no_usable_row(Path(source).name, found.dropped[0])
         return found
 
     def _encode(self, examples: list[Example], encoder: Encoder) -> list[EncodedRow]:
@@ -186,7 +197,7 @@ class DataManager:
 
 
 def _single_turns(examples: list[Example]) -> list[tuple[str, str]]:
-    """The first questions and answers without a history."""
+    """The first questions and answers without a history and without images."""
     pairs = (example.messages for example in examples if example.messages is not None and not example.tools)
-    single = (turns for turns in pairs if [turn.role for turn in turns] == ["user", "assistant"])
+    single = (turns for turns in pairs if [(turn.role, turn.images) for turn in turns] == _QUESTION_AND_ANSWER)
     return [(question.content, answer.content) for question, answer in islice(single, KEPT_HELD_OUT)]

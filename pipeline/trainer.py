@@ -117,7 +117,7 @@ class ModelTrainer:
             rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
             save(partial)
-            self.loaded.tokenizer.save_pretrained(partial)
+            self.loaded.processing.save_pretrained(partial)
             (partial / CONFIG_BESIDE_WEIGHTS).write_text(self.config.model_dump_json(indent=2), encoding="utf-8")
             rmtree(folder, ignore_errors=True)
             partial.rename(folder)

@@ -17,17 +17,21 @@ from pipeline.config import FineTuneJobConfig
 from pipeline.data_manager import PreparedData
 from pipeline.evaluation.perplexity import perplexity
 from pipeline.length_groups import LengthGroupedSampler
+from pipeline.methods import Encoder
 from pipeline.methods.arguments import shared_arguments
 from pipeline.model_manager import LoadedModel
 from pipeline.row_encoder import RowEncoder, TokenizedRow
+from pipeline.vision.rows import ImageRowEncoder
 
 Batching = Literal["grouped", "packed", "random"]
 # Attention implementations that keep packed rows apart without computing the products between them.
 VARLEN_ATTENTION = {"flash_attention_2", "flash_attention_3"}
 
 
-def encoder(config: FineTuneJobConfig, loaded: LoadedModel) -> RowEncoder:
-    """What turns conversations and texts into token ids and labels."""
+def encoder(config: FineTuneJobConfig, loaded: LoadedModel) -> Encoder:
+    """What turns conversations and texts, with images where the model sees them, into token ids and labels."""
+    if loaded.processor is not None:
+        return ImageRowEncoder(loaded.processor, train_on=config.method.train_on)
     return RowEncoder(loaded.tokenizer, train_on=config.method.train_on)
 
 
@@ -40,6 +44,11 @@ def build_trainer(
     callbacks: Sequence[TrainerCallback],
 ) -> "ChunkedLossTrainer":
     """The trainer for this configuration, which writes its checkpoints below `output_dir`."""
+    if loaded.processor is not None:
+        # It builds on this module.
+        from pipeline.methods import sft_images
+
+        return sft_images.build_trainer(config, loaded, data=data, output_dir=output_dir, callbacks=callbacks)
     batching = choose_batching(config, attention=loaded.attention)
     arguments = training_arguments(
         config,

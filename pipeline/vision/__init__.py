@@ -1,0 +1,1 @@
+"""Rows with images: what trains on them, how they are opened, put into tokens and made into batches."""
