@@ -97,6 +97,8 @@ def _dropout(config: FineTuneJobConfig) -> Iterator[Finding]:
         )
         fix = Fix(label="No dropout", patch={"tuning.dropout": 0.0})
         yield Finding(code="dropout_slow", severity="warning", field="tuning.dropout", message=message, fixes=(fix,))
+
+
 def _evaluation(config: FineTuneJobConfig) -> Iterator[Finding]:
     evaluation = config.evaluation
     if config.training.eval_strategy == "no":
@@ -114,14 +116,12 @@ def _evaluation(config: FineTuneJobConfig) -> Iterator[Finding]:
         yield _error("reward_model_answers", "evaluation.score_rows", f"{message} Set it to 0.", fix)
 
 
-
-
 _COMBINATIONS: tuple[Callable[[FineTuneJobConfig], Iterator[Finding]], ...] = (
     _packing,
     _generations,
-    _evaluation,
     _smoothing,
     _dropout,
+    _evaluation,
 )
 
 

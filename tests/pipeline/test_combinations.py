@@ -24,10 +24,10 @@ CONTRADICTIONS = [
     ("smoothing_without_effect", {"method": {"kind": "dpo", "loss_type": "ipo", "label_smoothing": 0.1}}, "type ipo"),
     ("smoothing_without_effect", {"method": {"kind": "dpo", "label_smoothing": 0.1}}, "or use robust"),
     ("robust_without_smoothing", {"method": {"kind": "dpo", "loss_type": "robust"}}, "that share is 0"),
-]
     ("no_best_evaluation", {"training": NEVER, "evaluation": {"keep_best": True}}, "best evaluation are to be kept"),
     ("no_evaluation_to_stop_by", {"training": NEVER, "evaluation": {"early_stopping": 2}}, "Evaluate each epoch"),
     ("reward_model_answers", {"method": {"kind": "reward"}, "evaluation": {"score_rows": 9}}, "writes no answers"),
+]
 DOUBTS = [
     ("packing_slow", {"model": {"attention": "sdpa"}, "training": {"batching": "packed"}}),
     ("dropout_slow", {"model": {"provider": "unsloth"}, "tuning": {"dropout": 0.1}}),
@@ -38,8 +38,8 @@ SOUND = [
     {"method": GRPO},
     {"method": {"kind": "dpo", "loss_type": "robust", "label_smoothing": 0.1}},
     {"tuning": {"dropout": 0.1}},
-]
     {"evaluation": {"keep_best": True, "early_stopping": 3, "score_rows": 50}},
+]
 
 
 def document(sections: dict[str, Any]) -> dict[str, Any]:
