@@ -45,7 +45,13 @@ _CHORE_SECONDS = 30.0
 _CONCURRENT_EVENTS = 16
 _QUEUE_LENGTH = 256
 # Keys that a run or an import is given, where its owner has stored them.
-KEYS_OF_CHILDREN = ("HF_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "LAPIDARY_ENDPOINT_KEY")
+KEYS_OF_CHILDREN = (
+    "HF_TOKEN",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "LAPIDARY_ENDPOINT_KEY",
+    "WANDB_API_KEY",
+)
 
 
 def build_studio(settings: Settings, environment: dict[str, str]) -> Studio:

@@ -9,6 +9,7 @@ import select
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.errors import UserError
@@ -34,7 +35,9 @@ def main(arguments: Sequence[str]) -> int:
     reports, life = _keep_pipes()
 
     def report(event: Event) -> None:
-        os.write(reports, event.model_dump_json().encode() + b"\n")
+        # A run that was killed has nobody left to record it; its values are sent all the same.
+        with suppress(BrokenPipeError):
+            os.write(reports, event.model_dump_json().encode() + b"\n")
 
     try:
         _track(name, RunDir(Path(folder)), run_id=run_id, life=life, report=report)

@@ -7,18 +7,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import wandb
-
 from pipeline.events import TrackerLinked, WarningRaised
 from pipeline.trackers import TrackedRun, TrackerFailed
 from pipeline.trackers.document import shown_settings
 
 logger = logging.getLogger(__name__)
 
-# A server that does not answer in this share of the time that the run waits at its end leaves some to keep the values.
-_OPEN_SHARE = 0.5
-_LONGEST_OPEN_SECONDS = 20.0
-# What is left of that time after this share goes to the processes that have to end.
-_FINISH_SHARE = 0.8
+# Shares of the time that the run waits at its end. A short run may need both, and time is left to keep the values.
+_OPEN_SHARE = 0.4
+_FINISH_SHARE = 0.5
 _STEP = "step"
 _LONGEST_REASON = 300
 
@@ -51,9 +48,7 @@ class WandbTracker:
         try:
             self._run.finish(exit_code=0 if completed else 1)
         except TimeoutError as error:
-            raise TrackerFailed(
-                f"Its server did not take everything in time. {_kept(Path(self._run.settings.sync_dir))}"
-            ) from error
+            raise TrackerFailed(f"Its server did not take everything in time. {_kept(self._run)}") from error
         wandb.teardown()
 
 
@@ -87,7 +82,7 @@ def _init(run: TrackedRun, *, mode: Literal["online", "offline"]) -> wandb.Run:
         run_id=run.run_id,
         run_name=run.config.name,
         resume="allow",
-        init_timeout=min(_LONGEST_OPEN_SECONDS, _OPEN_SHARE * wait_seconds),
+        init_timeout=_OPEN_SHARE * wait_seconds,
         finish_timeout=_FINISH_SHARE * wait_seconds,
         finish_timeout_raises=True,
         # Nothing but the values: no console, no code, nothing of this machine.
@@ -118,8 +113,10 @@ def _keep_files_in(folder: Path) -> None:
 
 def _offline_sentence(run: wandb.Run, error: Exception) -> str:
     reason = " ".join(str(error).split()).rstrip(".")[:_LONGEST_REASON]
-    return f"Weights & Biases cannot be used: {reason}. {_kept(Path(run.settings.sync_dir))}"
+    return f"Weights & Biases cannot be used: {reason}. {_kept(run)}"
 
 
-def _kept(folder: Path) -> str:
-    return f"The values are kept in {folder}; send them with: wandb sync {folder}"
+def _kept(run: wandb.Run) -> str:
+    folder = run.settings.sync_dir
+    flag = "" if run.offline else "--include-online "
+    return f"The values are kept in {folder}; send them with: wandb sync {flag}{folder}"

@@ -18,6 +18,7 @@ from pipeline.events import (
     ScoresComputed,
     StageStarted,
     StepLogged,
+    TrackerLinked,
     WarningRaised,
 )
 from pipeline.validation import parse_job_config
@@ -103,6 +104,18 @@ def test_events_become_state_metrics_and_results(database: Database) -> None:
         (2, "eval_loss", 0.5),
     ]
     assert [artifact.kind for artifact in artifacts] == ["adapter"]
+
+
+def test_address_of_the_run_at_each_tracker_is_kept(database: Database) -> None:
+    submit(database)
+    with database.write() as session:
+        job = jobs.claim_next(session)
+        assert job is not None
+        links = [TrackerLinked(tracker=name, url=f"https://{name}.example.org/{n}") for n, name in enumerate("aba")]
+        jobs.apply_events(session, job, links, offset=1)
+    with database.read() as session:
+        stored = jobs.get_job(session, job.id)
+    assert stored.facts["trackers"] == {"a": "https://a.example.org/2", "b": "https://b.example.org/1"}
 
 
 def test_scores_and_samples_are_recorded(database: Database) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipeline.events import StepLogged, WarningRaised, append_event, read_events
+from pipeline.events import StepLogged, TrackerLinked, WarningRaised, append_event, read_events
 
 messages = st.lists(st.text(max_size=40), max_size=20)
 
@@ -59,3 +59,9 @@ def test_value_that_is_no_number_does_not_break_the_line(tmp_path: Path) -> None
     ((event,), _) = read_events(path)
     assert isinstance(event, StepLogged)
     assert event.metrics == {"loss": 1.5}
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "//example.org", 'https://example.org/"><script>', ""])
+def test_link_of_a_tracker_is_a_web_address(url: str) -> None:
+    with pytest.raises(ValidationError, match="url"):
+        TrackerLinked(tracker="wandb", url=url)
