@@ -110,6 +110,9 @@ FIELDS: dict[str, tuple[Any, Callable[[Bench], Any], Any]] = {
         None,
     ),
     "dataset.max_rows": (5, lambda bench: len(bench.data.train), 4),
+    "model.allow_pickle": (True, lambda bench: bench.given_to_provider.allow_pickle, True),
+    "model.quantization": ("4bit", lambda bench: bench.given_to_provider.quantization, "4bit"),
+    "tuning.variant": ("dora", adapter("use_dora"), True),
     "tuning.kind": ("full", lambda bench: isinstance(bench.loaded.model, PeftModel), False),
     "tuning.rank": (4, adapter("r"), 4),
     "tuning.alpha": (7, adapter("lora_alpha"), 7),
@@ -140,7 +143,7 @@ FIELDS: dict[str, tuple[Any, Callable[[Bench], Any], Any]] = {
 # Tested where more than one setting has to change for them to show.
 ELSEWHERE = {
     "model.base_model": "every test of a run",
-    "model.provider": "it has one value",
+    "model.provider": "providers/test_unsloth",
     "dataset.path": "every test of a run",
     "dataset.eval_path": "test_data_manager",
     "dataset.train_split": "test_data_manager",
@@ -151,11 +154,26 @@ ELSEWHERE = {
     "dataset.completion_column": "here",
     "tuning.train_embeddings": "here",
     "export.merged": "test_fine_tune_job",
+    "evaluation.samples": "evaluation/test_samples",
+    "evaluation.sample_tokens": "evaluation/test_samples",
+    "evaluation.keep_best": "evaluation/test_early_stopping",
+    "evaluation.early_stopping": "evaluation/test_early_stopping",
+    "evaluation.score_rows": "evaluation/test_scoring",
+    "evaluation.metrics": "evaluation/test_scoring",
+    "tracking.wandb": "trackers/test_run_with_trackers",
+    "tracking.wandb_offline": "trackers/test_wandb",
+    "tracking.trackio": "trackers/test_run_with_trackers",
+    "tracking.tensorboard": "trackers/test_run_with_trackers",
+    "tracking.project": "trackers/test_wandb",
+    "tracking.wait_seconds": "trackers/test_wandb",
 }
 
 
 def test_every_field_is_looked_at() -> None:
-    assert {flag.path for flag in config_fields()} == set(FIELDS) | set(ELSEWHERE)
+    looked_at = set(FIELDS) | set(ELSEWHERE)
+    assert {flag.path for flag in config_fields() if flag.section != "method"} == {
+        path for path in looked_at if not path.startswith("method.")
+    }
 
 
 @pytest.mark.parametrize("field", FIELDS)
