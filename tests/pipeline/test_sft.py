@@ -12,6 +12,7 @@ from pipeline.data_manager import DataManager, PreparedData
 from pipeline.errors import TrainingDiverged
 from pipeline.job_tracker import JobTracker
 from pipeline.length_groups import LengthGroupedSampler
+from pipeline.methods.divergence import stop_on_divergence
 from pipeline.methods.sft import build_trainer, choose_batching, training_arguments
 from pipeline.model_manager import LoadedModel, ModelManager
 from pipeline.providers import huggingface
@@ -170,6 +171,7 @@ def test_broken_loss_stops_before_the_weights_change(make_config: MakeConfig, tr
     trained = {name: p.detach().clone() for name, p in loaded.model.named_parameters() if p.requires_grad}
     base.data[:, 0] = float("nan")
     trainer = build_trainer(config, loaded, data=data, output_dir=tracker.run_dir.checkpoints, callbacks=[])
+    stop_on_divergence(trainer)
     with pytest.raises(TrainingDiverged, match=r"The loss is nan at step 1. Lower the learning rate \(it is 0.01\)"):
         trainer.train()
     assert all((p == trained[name]).all() for name, p in loaded.model.named_parameters() if p.requires_grad)
