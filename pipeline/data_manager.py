@@ -127,7 +127,9 @@ class DataManager:
 
     def _read(self, source: str) -> ExampleSet:
         store = open_data(source, imports=self.tracker.run_dir.path / "imports")
-        found = keep_readable(read_examples(store, self.config.dataset), store.folder)
+        # A reward may look at any column.
+        examples = read_examples(store, self.config.dataset, keep_rows=self.config.method.kind == "grpo")
+        found = keep_readable(examples, store.folder)
         problem = format_problem(self.config.method.kind, found.format)
         if problem is not None:
             raise DataProblem(f"{Path(source).name}: {problem}")
@@ -145,6 +147,9 @@ class DataManager:
     def _max_length(self, lengths: list[int], context_length: int) -> int:
         if not lengths:
             raise DataProblem(self._nothing_left())
+        if self.config.method.kind == "grpo":
+            # Prompts are never cut.
+            return max(lengths)
         wanted = self.config.method.max_length
         length = default_max_length(lengths) if wanted is None else wanted
         if wanted is None and self.config.method.kind == "cpt":

@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from peft import PeftModel
 from torch.utils.data import Sampler
 from transformers import PreTrainedModel
 from trl import GRPOConfig, GRPOTrainer
@@ -41,9 +42,11 @@ class PromptTrainer(GRPOTrainer):
     else a frozen copy.
     """
 
-    def __init__(self, *, model: PreTrainedModel, args: GRPOConfig, end_ids: set[int], **arguments: Any) -> None:
-        beta, is_adapter = args.beta, hasattr(model, "peft_config")
-        reference = deepcopy(model) if beta > 0 and not is_adapter else None
+    def __init__(
+        self, *, model: PreTrainedModel | PeftModel, args: GRPOConfig, end_ids: set[int], **arguments: Any
+    ) -> None:
+        beta = args.beta
+        reference = deepcopy(model) if beta > 0 and not isinstance(model, PeftModel) else None
         # With a coefficient TRL would copy the adapter, or load the base model a second time, from its name alone.
         args.beta = 0.0
         super().__init__(model=model, args=args, **arguments)

@@ -15,7 +15,7 @@ from trl import GRPOConfig, GRPOTrainer
 from pipeline.config import FineTuneJobConfig
 from pipeline.data_manager import DataManager, PreparedData
 from pipeline.errors import DataProblem, InvalidConfig, RewardFailed
-from pipeline.events import DataLoaded, EvaluationFinished, StepLogged
+from pipeline.events import DataLoaded, EvaluationFinished, ModelLoaded, StepLogged
 from pipeline.fine_tune_job import FineTuneJob
 from pipeline.job_tracker import JobTracker
 from pipeline.methods.grpo import build_trainer
@@ -213,13 +213,21 @@ def test_reference_is_the_model_before_training(make_grpo: MakeConfig, tracker: 
     assert ours(make_grpo(tuning={"kind": "full"}), tracker).ref_model is None
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("tuning", ["lora", "full"])
+@pytest.mark.parametrize(
+    ("tuning", "precision", "quantization"),
+    [
+        ("lora", "fp32", "none"),
+        ("lora", "bf16", "none"),
+        ("lora", "bf16", "4bit"),
+        ("full", "fp32", "none"),
+        ("full", "bf16", "none"),
+    ],
+)
 def test_run_evaluates_and_logs_each_reward(
-    make_grpo: MakeConfig, tmp_path: Path, precision: str, tuning: str, capfd: pytest.CaptureFixture[str]
+    make_grpo: MakeConfig, tmp_path: Path, tuning: str, precision: str, quantization: str
 ) -> None:
     config = make_grpo(
-        model={"precision": precision},
+        model={"precision": precision, "quantization": quantization},
         tuning={"kind": tuning},
         dataset={"eval_share": 0.34},
         training={"max_steps": 2, "eval_strategy": "steps", "eval_steps": 2, "gradient_checkpointing": True},
@@ -346,6 +354,16 @@ def test_failing_reward_ends_the_run_with_its_name(make_grpo: MakeConfig, tracke
         trainer.train()
 
 
+def test_wrong_reward_is_refused_before_the_model_is_loaded(make_grpo: MakeConfig, tmp_path: Path) -> None:
+    config = make_grpo(
+        method={"rewards": [{"kind": "contains", "column": "lettre"}, {"kind": "regex", "pattern": "("}]}
+    )
+    with pytest.raises(InvalidConfig, match="no column 'lettre'. Its columns are: prompt, letter") as caught:
+        run(config, tmp_path / "run")
+    assert len(caught.value.problems) == 2
+    assert events_of(RunDir(tmp_path / "run"), ModelLoaded) == []
+
+
 def values(run_dir: RunDir, names: Sequence[str]) -> dict[tuple[int, str], float]:
     steps = events_of(run_dir, StepLogged)
     return {(step.step, name): step.metrics[name] for step in steps for name in names if name in step.metrics}
@@ -365,3 +383,16 @@ def test_resumed_run_has_the_values_of_an_unbroken_one(make_grpo: MakeConfig, tm
     wanted = {key: value for key, value in values(unbroken, names).items() if key[0] > 4}
     assert len(wanted) == 4 * len(names)
     assert values(resumed, names) == pytest.approx(wanted, rel=1e-6, abs=1e-8)
+
+
+def test_run_goes_on_between_two_updates_from_one_batch(make_grpo: MakeConfig, tmp_path: Path) -> None:
+    """The answers of that batch are sampled anew; the next batch has its own as before."""
+    training = {"max_steps": 6, "save_strategy": "steps", "save_steps": 3, "save_total_limit": 9}
+    config = make_grpo(training=training, method={"num_iterations": 2})
+    unbroken = run(config, tmp_path / "unbroken")
+    interrupted = RunDir(tmp_path / "interrupted")
+    interrupted.path.mkdir()
+    interrupted.checkpoints.mkdir()
+    (unbroken.checkpoints / "checkpoint-3").rename(interrupted.checkpoints / "checkpoint-3")
+    assert list(values(unbroken, ["reward"])) == [(1, "reward"), (3, "reward"), (5, "reward")]
+    assert list(values(run(config, interrupted.path), ["reward"])) == [(4, "reward"), (5, "reward")]
