@@ -18,7 +18,7 @@ TREE_LINE = re.compile(r"^(?P<indent> *)(?P<name>[\w.\-]+/?)\s{2,}(?P<comment>\S
 SHOWN_PACKAGES = ("pipeline", "db", "studio")
 # Packages whose folder stands for the modules in it.
 FOLDED = ("pipeline/augment", "pipeline/data/fetch", "pipeline/data/integrity", "pipeline/data/shapes")
-FOLDED += ("pipeline/data/sources",)
+FOLDED += ("pipeline/data/sources", "pipeline/evaluation/metrics", "pipeline/rewards", "pipeline/trackers")
 
 
 def tree_of_readme() -> set[str]:
