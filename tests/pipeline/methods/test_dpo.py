@@ -8,7 +8,7 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig, PeftModel
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
+from transformers import AutoModelForCausalLM, AutoTokenizer, MixtralConfig, MixtralForCausalLM, set_seed
 from trl import DPOConfig, DPOTrainer
 
 from pipeline.data_manager import DataManager
@@ -128,6 +128,42 @@ def test_ids_are_those_that_trl_makes(
     ).train_dataset
     for column in ("prompt_ids", "chosen_ids", "rejected_ids"):
         assert [getattr(row, column) for row in data.train] == theirs[column][:]
+
+
+@pytest.mark.parametrize("kind", ["lora", "full"])
+def test_logits_of_whole_batches_are_never_there(
+    make_config: MakeConfig, tracker: JobTracker, tmp_path: Path, kind: str
+) -> None:
+    config = make_run(make_config, tmp_path, "dpo", tuning={"kind": kind})
+    loaded, data = prepare(config, tracker)
+    applied: list[Any] = []
+    loaded.base.get_output_embeddings().register_forward_hook(lambda *_: applied.append(True))
+    trainer = build_trainer(config, loaded, data=data, output_dir=tracker.run_dir.checkpoints, callbacks=[])
+    trainer.train()
+    assert len(logged(trainer, "eval_loss")) == 2
+    assert not applied
+
+
+def test_experts_keep_the_loss_of_their_own(
+    make_config: MakeConfig, tracker: JobTracker, tmp_path: Path, tiny_gemma: Path
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_gemma)
+    experts = MixtralConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        num_local_experts=4,
+        max_position_embeddings=256,
+    )
+    MixtralForCausalLM(experts).save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    trainer = build(make_run(make_config, tmp_path, "dpo", model={"base_model": str(tmp_path / "model")}), tracker)
+    trainer.train()
+    assert len(logged(trainer, "loss")) == 4
+    assert all(value > 0 for value in logged(trainer, "aux_loss"))
 
 
 def test_saved_adapter_is_the_only_one(make_config: MakeConfig, tracker: JobTracker, tmp_path: Path) -> None:

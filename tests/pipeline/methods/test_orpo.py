@@ -84,6 +84,15 @@ def test_ids_are_those_that_trl_makes(
         assert mine[column][:] == theirs[column][:], column
 
 
+def test_logits_of_whole_batches_are_never_there(make_config: MakeConfig, tracker: JobTracker, tmp_path: Path) -> None:
+    trainer = build(make_run(make_config, tmp_path, "orpo"), tracker)
+    applied: list[Any] = []
+    trainer.model.get_output_embeddings().register_forward_hook(lambda *_: applied.append(True))
+    trainer.train()
+    assert len(logged(trainer, "eval_loss")) == 2
+    assert not applied
+
+
 def test_run_leaves_an_adapter_that_likes_the_chosen(
     make_config: MakeConfig, tracker: JobTracker, tiny_gemma: Path, tmp_path: Path
 ) -> None:
