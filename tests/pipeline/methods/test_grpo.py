@@ -1,200 +1,58 @@
-"""The GRPO method: its losses are those of a script that uses TRL by hand, its rewards see what the data set says."""
+"""The GRPO method: its settings reach TRL, its rewards see what the rows say, its answers end where they should."""
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from datasets import Dataset
-from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
-from trl import GRPOConfig, GRPOTrainer
+from peft import PeftModel
 
-from pipeline.config import FineTuneJobConfig
-from pipeline.data_manager import DataManager, PreparedData
 from pipeline.errors import DataProblem, InvalidConfig, RewardFailed
 from pipeline.events import DataLoaded, EvaluationFinished, ModelLoaded, StepLogged
-from pipeline.fine_tune_job import FineTuneJob
 from pipeline.job_tracker import JobTracker
+from pipeline.method_config import GrpoConfig
 from pipeline.methods.grpo import build_trainer
-from pipeline.methods.grpo_trainer import PromptTrainer
-from pipeline.model_manager import LoadedModel, ModelManager
 from pipeline.run_dir import RunDir
 from tests.pipeline.conftest import MakeConfig
-from tests.tiny_gemma import STONES, write_jsonl
-
-REWARDS = [
-    {"kind": "length", "maximum": 24, "weight": 2.0},
-    {"kind": "contains", "column": "letter", "weight": 0.5},
-]
-LETTERS = "etao"
+from tests.pipeline.methods.grpo_runs import REWARDS, events_of, grpo_maker, logged, ours, prepare, run, write_prompts
+from tests.tiny_gemma import write_jsonl
 
 
 @pytest.fixture
-def prompts(tmp_path: Path) -> Path:
-    """A file of six prompts with a column for rewards."""
-    rows = [
-        {"prompt": f"How many carats has the {stone}?", "letter": LETTERS[index % len(LETTERS)]}
-        for index, stone in enumerate(STONES[:6])
-    ]
-    return write_jsonl(tmp_path / "prompts.jsonl", rows)
-
-
-@pytest.fixture
-def make_grpo(make_config: MakeConfig, prompts: Path) -> MakeConfig:
+def make_grpo(make_config: MakeConfig, tmp_path: Path) -> MakeConfig:
     """Makes documents of quick GRPO runs without evaluation."""
-
-    def make(**sections: Any) -> FineTuneJobConfig:
-        method = {"kind": "grpo", "rewards": REWARDS, "num_generations": 4, "max_completion_length": 10}
-        training = {"per_device_batch_size": 8, "save_strategy": "no", "eval_strategy": "no"}
-        dataset = {"path": str(prompts), "eval_share": 0}
-        return make_config(
-            **{
-                **sections,
-                "method": {**method, **sections.get("method", {})},
-                "training": {**training, **sections.get("training", {})},
-                "dataset": {**dataset, **sections.get("dataset", {})},
-            }
-        )
-
-    return make
+    return grpo_maker(make_config, write_prompts(tmp_path / "prompts.jsonl"))
 
 
-def prepare(config: FineTuneJobConfig, tracker: JobTracker) -> tuple[LoadedModel, PreparedData]:
-    loaded = ModelManager(config, tracker).load()
-    return loaded, DataManager(config, tracker).load(loaded)
+# Each setting of the method, a value for it, and where it is seen; the rewards' own are in tests/pipeline/rewards.
+FIELDS: dict[str, tuple[Any, str]] = {
+    "num_generations": (2, "num_generations"),
+    "max_completion_length": (7, "max_completion_length"),
+    "temperature": (0.3, "temperature"),
+    "top_p": (0.4, "top_p"),
+    "kl_coefficient": (0.7, "beta"),
+    "policy_loss": ("bnpo", "loss_type"),
+    "scale_rewards": ("none", "scale_rewards"),
+    "num_iterations": (3, "num_iterations"),
+}
 
 
-def ours(config: FineTuneJobConfig, tracker: JobTracker) -> PromptTrainer:
-    loaded, data = prepare(config, tracker)
-    return build_trainer(config, loaded, data=data, output_dir=tracker.run_dir.checkpoints, callbacks=[])
+def test_every_field_is_looked_at() -> None:
+    assert set(GrpoConfig.model_fields) == {"kind", "rewards", *FIELDS}
 
 
-def logged(trainer: Any, name: str) -> list[float]:
-    return [entry[name] for entry in trainer.state.log_history if name in entry]
+@pytest.mark.parametrize("field", FIELDS)
+def test_field_reaches_the_trainer(make_grpo: MakeConfig, tracker: JobTracker, field: str) -> None:
+    value, name = FIELDS[field]
+    before, after = ours(make_grpo(), tracker), ours(make_grpo(method={field: value}), tracker)
+    assert vars(after.args)[name] == vars(after)[name] == value
+    assert vars(before)[name] != value
 
 
-def run(config: FineTuneJobConfig, folder: Path) -> RunDir:
-    run_dir = RunDir(folder)
-    run_dir.path.mkdir(exist_ok=True)
-    FineTuneJob(config, run_dir, JobTracker(run_dir)).run()
-    return run_dir
-
-
-def events_of(run_dir: RunDir, kind: type) -> list[Any]:
-    events, _ = run_dir.read_events()
-    return [event for event in events if isinstance(event, kind)]
-
-
-def written_by_hand(model_folder: Path, prompts: Path, output_dir: Path, **chosen: Any) -> GRPOTrainer:
-    """A script as one writes it with TRL: conversations, functions over them, and the arguments spelled out."""
-    is_full = chosen.pop("is_full")
-    model = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(model_folder)
-    set_seed(42)
-    if is_full:
-        model.get_input_embeddings().requires_grad_(False)
-    else:
-        layers = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-        adapter = LoraConfig(task_type="CAUSAL_LM", r=16, lora_alpha=32, target_modules=layers)
-        model = get_peft_model(model, adapter)
-
-    def length(completions: list[Any], **_: Any) -> list[float]:
-        sizes = [len(turns[0]["content"].strip()) for turns in completions]
-        return [1.0 if size <= 24 else max(0.0, 2 - size / 24) for size in sizes]
-
-    def contains(completions: list[Any], letter: list[str], **_: Any) -> list[float]:
-        return [float(text in turns[0]["content"]) for turns, text in zip(completions, letter, strict=True)]
-
-    rows = [json.loads(line) for line in prompts.read_text(encoding="utf-8").splitlines()]
-    arguments = {
-        "output_dir": str(output_dir),
-        "max_steps": 5,
-        "learning_rate": 0.01,
-        "lr_scheduler_type": "cosine",
-        "warmup_steps": 0.03,
-        "weight_decay": 0.01,
-        "max_grad_norm": 1.0,
-        "optim": "adamw_torch_fused",
-        "per_device_train_batch_size": 8,
-        "gradient_checkpointing": False,
-        "num_generations": 4,
-        "max_completion_length": 10,
-        "temperature": 1.0,
-        "reward_weights": [2.0, 0.5],
-        "logging_steps": 1,
-        "save_strategy": "no",
-        "report_to": "none",
-        "disable_tqdm": True,
-        "seed": 42,
-        "data_seed": 42,
-        "bf16": False,
-        "use_cpu": True,
-        "dataloader_pin_memory": False,
-    }
-    trainer = GRPOTrainer(
-        model=model,
-        reward_funcs=[length, contains],
-        args=GRPOConfig(**arguments | chosen),
-        train_dataset=Dataset.from_list(
-            [{"prompt": [{"role": "user", "content": row["prompt"]}], "letter": row["letter"]} for row in rows]
-        ),
-        processing_class=tokenizer,
-    )
-    trainer.train()
-    return trainer
-
-
-@pytest.mark.parametrize(
-    ("sections", "theirs"),
-    [
-        ({}, {}),
-        (
-            {
-                "method": {"kl_coefficient": 0.2, "num_iterations": 2, "policy_loss": "grpo", "scale_rewards": "batch"},
-                "training": {"gradient_accumulation_steps": 2, "per_device_batch_size": 4},
-            },
-            {
-                "beta": 0.2,
-                "num_iterations": 2,
-                "loss_type": "grpo",
-                "scale_rewards": "batch",
-                "gradient_accumulation_steps": 2,
-                "per_device_train_batch_size": 4,
-            },
-        ),
-        (
-            {
-                "tuning": {"kind": "full"},
-                "method": {"kl_coefficient": 0.5, "temperature": 0.7, "top_p": 0.9, "policy_loss": "dr_grpo"},
-            },
-            {"is_full": True, "beta": 0.5, "temperature": 0.7, "top_p": 0.9, "loss_type": "dr_grpo"},
-        ),
-    ],
-    ids=["lora", "lora with KL, two updates a batch", "full with KL"],
-)
-def test_losses_and_rewards_are_those_of_a_script_with_trl(
-    make_grpo: MakeConfig,
-    tracker: JobTracker,
-    tiny_gemma: Path,
-    prompts: Path,
-    tmp_path: Path,
-    sections: dict[str, Any],
-    theirs: dict[str, Any],
-) -> None:
-    training = {"max_steps": 5, "learning_rate": 0.01, **sections.pop("training", {})}
-    mine = ours(make_grpo(training=training, **sections), tracker)
-    mine.train()
-    script = written_by_hand(tiny_gemma, prompts, tmp_path / "script", **{"is_full": False, **theirs})
-    assert len(logged(mine, "loss")) == 5
-    for name in ("loss", "grad_norm", "reward", "reward_std", "entropy", "kl", "completions/mean_length"):
-        assert logged(mine, name) == pytest.approx(logged(script, name), abs=1e-4), name
-    for name in ("length", "contains"):
-        assert logged(mine, f"rewards/{name}") == pytest.approx(logged(script, f"rewards/{name}/mean"), abs=1e-6)
-    assert len(set(logged(mine, "reward"))) > 1
-    assert max(map(abs, logged(mine, "loss"))) > 1e-3
+def test_rewards_reach_the_trainer(make_grpo: MakeConfig, tracker: JobTracker) -> None:
+    trainer = ours(make_grpo(method={"rewards": [{"kind": "length", "weight": 3}, {"kind": "length"}]}), tracker)
+    assert trainer.reward_func_names == ["length", "length_2"]
+    assert trainer.reward_weights.tolist() == [3.0, 1.0]
 
 
 def test_reference_is_the_model_before_training(make_grpo: MakeConfig, tracker: JobTracker) -> None:
@@ -362,37 +220,3 @@ def test_wrong_reward_is_refused_before_the_model_is_loaded(make_grpo: MakeConfi
         run(config, tmp_path / "run")
     assert len(caught.value.problems) == 2
     assert events_of(RunDir(tmp_path / "run"), ModelLoaded) == []
-
-
-def values(run_dir: RunDir, names: Sequence[str]) -> dict[tuple[int, str], float]:
-    steps = events_of(run_dir, StepLogged)
-    return {(step.step, name): step.metrics[name] for step in steps for name in names if name in step.metrics}
-
-
-def test_resumed_run_has_the_values_of_an_unbroken_one(make_grpo: MakeConfig, tmp_path: Path) -> None:
-    """Over the end of an epoch of three steps."""
-    training = {"max_steps": 8, "save_strategy": "steps", "save_steps": 4, "save_total_limit": 9}
-    config = make_grpo(training=training, tuning={"dropout": 0.2})
-    unbroken = run(config, tmp_path / "unbroken")
-    interrupted = RunDir(tmp_path / "interrupted")
-    interrupted.path.mkdir()
-    interrupted.checkpoints.mkdir()
-    (unbroken.checkpoints / "checkpoint-4").rename(interrupted.checkpoints / "checkpoint-4")
-    resumed = run(config, interrupted.path)
-    names = ("loss", "grad_norm", "reward", "entropy", "num_tokens", "completions/mean_length")
-    wanted = {key: value for key, value in values(unbroken, names).items() if key[0] > 4}
-    assert len(wanted) == 4 * len(names)
-    assert values(resumed, names) == pytest.approx(wanted, rel=1e-6, abs=1e-8)
-
-
-def test_run_goes_on_between_two_updates_from_one_batch(make_grpo: MakeConfig, tmp_path: Path) -> None:
-    """The answers of that batch are sampled anew; the next batch has its own as before."""
-    training = {"max_steps": 6, "save_strategy": "steps", "save_steps": 3, "save_total_limit": 9}
-    config = make_grpo(training=training, method={"num_iterations": 2})
-    unbroken = run(config, tmp_path / "unbroken")
-    interrupted = RunDir(tmp_path / "interrupted")
-    interrupted.path.mkdir()
-    interrupted.checkpoints.mkdir()
-    (unbroken.checkpoints / "checkpoint-3").rename(interrupted.checkpoints / "checkpoint-3")
-    assert list(values(unbroken, ["reward"])) == [(1, "reward"), (3, "reward"), (5, "reward")]
-    assert list(values(run(config, interrupted.path), ["reward"])) == [(4, "reward"), (5, "reward")]
