@@ -19,7 +19,7 @@ from pipeline.job_tracker import JobTracker
 from pipeline.method_config import format_problem
 from pipeline.methods import EncodedRow, Encoder, method_for
 from pipeline.model_manager import LoadedModel
-from pipeline.vision.images import keep_readable
+from pipeline.vision.images import keep_readable, regroup_by_images
 from pipeline.vision.limits import image_problems
 
 SHOWN_DROPPED_ROWS = 20
@@ -123,7 +123,8 @@ class DataManager:
     def _groups(self, examples: list[Example]) -> Sequence[int]:
         if not self.config.dataset.group_near_duplicates:
             return range(len(examples))
-        return near_duplicate_groups([text_key(example) for example in examples], seed=self.config.training.seed)
+        groups = near_duplicate_groups([text_key(example) for example in examples], seed=self.config.training.seed)
+        return regroup_by_images(examples, groups)
 
     def _read(self, source: str) -> ExampleSet:
         store = open_data(source, imports=self.tracker.run_dir.path / "imports")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerCallback
+from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from pipeline.callbacks import TrackerCallback
 from pipeline.chunked_loss import use_chunked_loss
@@ -57,10 +57,9 @@ def build_trainer(
         train_dataset=image_dataset(data.train),
         eval_dataset=image_dataset(sorted(data.evaluation, key=lambda row: row.length)) if data.evaluation else None,
         processing_class=loaded.processor,
-        callbacks=list(callbacks),
+        callbacks=[*callbacks, _NoGradientsOfImages(loaded.base)],
     )
-    # For gradient checkpointing, TRL makes all embeddings require gradients, those of images too; then the whole
-    # frozen vision tower would be walked backwards. Checkpoints that are not reentrant need none of it.
+    # TRL has done it once already, and what is done twice cannot all be undone.
     loaded.base.disable_input_require_grads()
     return trainer
 
@@ -92,6 +91,23 @@ class ImageTrainer(ChunkedLossTrainer):
                 continue
             self._told.add(row)
             self.warn("image_unreadable", f"Row {row} is left out while training: {reason}.")
+
+
+class _NoGradientsOfImages(TrainerCallback):
+    """Keeps the backward pass out of the frozen vision tower.
+
+    For gradient checkpointing, transformers makes the outputs of all embeddings require gradients, those of images too.
+    Checkpoints that are not reentrant need none of it.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.model = model
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Undo it when the loop has set the model up."""
+        self.model.disable_input_require_grads()
 
 
 def _warning(callbacks: Sequence[TrainerCallback]) -> Callable[[str, str], None]:

@@ -61,11 +61,6 @@ def load_processor(config: ModelConfig) -> ProcessorMixin:
         raise ModelUnavailable(text_model_problem(name))
     with explained(config):
         processor = AutoProcessor.from_pretrained(config.base_model, **source)
-    if not isinstance(processor, ProcessorMixin):
-        raise ModelUnavailable(
-            f"{name} has no processor_config.json or preprocessor_config.json, which say how its images are read. Add "
-            "them from the model that it was made of."
-        )
     if processor.chat_template is not None:
         processor.tokenizer.chat_template = processor.chat_template
     _padding_right(processor.tokenizer)

@@ -20,6 +20,9 @@ from safetensors import SafetensorError
 from pipeline.config import ModelConfig
 from pipeline.errors import ModelUnavailable
 
+# Every torchvision is for one torch; another one would put another torch in place of ours.
+REQUIREMENTS = {"torchvision": "torchvision==0.28.0"}
+
 
 @contextmanager
 def explained(config: ModelConfig) -> Iterator[None]:
@@ -72,6 +75,18 @@ def _explanation(error: BaseException, config: ModelConfig) -> str:
                     "another one, or to none for public models."
                 )
             return f"The Hugging Face Hub refused to send {name}: {_first_line(cause)}. Try again later."
+    for cause in causes:
+        if isinstance(cause, ModuleNotFoundError) and cause.name is not None:
+            requirement = REQUIREMENTS.get(cause.name, cause.name)
+            return (
+                f"{name} needs the Python package {cause.name}, which is not installed. Install it with: "
+                f"pip install {requirement}"
+            )
+    if "preprocessor_config.json" in text:
+        return (
+            f"{name} has no processor_config.json or preprocessor_config.json, which say how its images are read. Add "
+            "them from the model that it was made of."
+        )
     return f"{name} cannot be loaded: {_first_line(error)}"
 
 

@@ -2,7 +2,7 @@
 
 import warnings
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from io import BytesIO
@@ -47,6 +47,20 @@ def keep_readable(found: ExampleSet, folder: Path) -> ExampleSet:
     return kept
 
 
+def regroup_by_images(examples: Sequence[Example], groups: Sequence[int]) -> list[int]:
+    """For each row the index of the first of its group. Rows with images belong together where they show the same,
+    whatever they ask; the others as `groups`, the groups by their texts, has them.
+
+    The same question about another image is another row, and a second question about the same image gives it away.
+    """
+    first: dict[tuple[str, ...] | int, int] = {}
+    regrouped = []
+    for index, (example, group) in enumerate(zip(examples, groups, strict=True)):
+        images = tuple(_references(example))
+        regrouped.append(first.setdefault(images if images else group, index))
+    return regrouped
+
+
 def image_size(reference: str) -> Size:
     """The size of an image as it is seen, from its header.
 
@@ -84,7 +98,8 @@ def _opened(reference: str) -> Iterator[Image.Image]:
         raise UnreadableImage(f"the image {name} is of no known kind") from error
     # Pillow's decoders raise all of these for damaged files.
     except (OSError, SyntaxError, ValueError, EOFError, Warning, Image.DecompressionBombError) as error:
-        raise UnreadableImage(f"the image {name} cannot be read: {str(error)[:120]}") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)[:120]
+        raise UnreadableImage(f"the image {name} cannot be read: {reason}") from error
 
 
 def _first_problem(example: Example, files: ImageFiles) -> str | None:

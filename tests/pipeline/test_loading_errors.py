@@ -20,6 +20,11 @@ RESPONSE = httpx.Response(403, request=httpx.Request("GET", "https://huggingface
         (RevisionNotFoundError("no", response=RESPONSE), r"has no revision 'v9'"),
         (HfHubHTTPError("quota", response=RESPONSE), r"refused to send acme/stone-1b: quota"),
         (ConnectionError("no route"), r"the Hugging Face Hub cannot be reached"),
+        (ModuleNotFoundError("no", name="torchvision"), r"Install it with: pip install torchvision==0\.28\.0$"),
+        (
+            ModuleNotFoundError("no", name="timm"),
+            r"needs the Python package timm, .* with: pip install timm$",
+        ),
     ],
 )
 def test_hub_errors_are_explained_through_transformers_wrapping(cause: Exception, sentence: str) -> None:

@@ -46,7 +46,6 @@ def write_zip(path: Path, rows: list[dict[str, Any]], pictures: Path) -> Path:
     """A zip of a table with the pictures that it names."""
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("metadata.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-        for row in rows:
-            if row.get("file_name") is not None:
-                archive.write(pictures / row["file_name"], row["file_name"])
+        for name in sorted({row["file_name"] for row in rows if row["file_name"] is not None}):
+            archive.write(pictures / name, name)
     return path
