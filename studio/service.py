@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -23,6 +22,7 @@ from pipeline.run_dir import RunDir
 from pipeline.validation import parse_job_config
 from studio.augmentation import Augmentations
 from studio.catalog import Catalog
+from studio.containment import contain
 from studio.datasets import ModelTraits, model_traits
 from studio.hub_cache import cached_models
 from studio.keys import Keys
@@ -103,7 +103,7 @@ class Studio:
     def preflight(self, data: Mapping[str, Any], *, owner: str) -> Preflight:
         """Check a configuration as it would be checked on submission. Raises InvalidConfig."""
         config = self._resolve(parse_job_config(data), owner=owner)
-        self._contain_model(config)
+        contain(config, self.settings)
         facts = gather_facts(
             config,
             data=self._look_at_data(config, owner=owner),
@@ -284,12 +284,3 @@ class Studio:
             return problem
         except RequestFailed as failure:
             return DataProblem(str(failure))
-
-    def _contain_model(self, config: FineTuneJobConfig) -> None:
-        """Where strangers can reach the studio, a run may read only the studio's own files."""
-        model = config.model.base_model
-        allowed = (self.settings.home, self.settings.assets)
-        if self.settings.is_local or not Path(model).exists():
-            return
-        if not any(Path(model).resolve().is_relative_to(folder) for folder in allowed):
-            raise InvalidConfig([Problem("model.base_model", f"{model} is outside the studio's folders.")])
