@@ -6,13 +6,12 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from pipeline.chat_template import ChatTemplate
 from pipeline.config import FineTuneJobConfig
 from pipeline.data_manager import PreparedData
 from pipeline.evaluation.answering import Answerer
-from pipeline.evaluation.prompts import HeldOutPrompt, held_out_prompts
+from pipeline.evaluation.held_out import end_ids_for, held_out_prompts
+from pipeline.evaluation.prompts import HeldOutPrompt
 from pipeline.events import Sample, SamplesAnswered
-from pipeline.generate import end_token_ids
 from pipeline.job_tracker import JobTracker
 from pipeline.model_manager import LoadedModel
 
@@ -63,7 +62,7 @@ class SampleCallback(TrainerCallback):
         samples = []
         for start in range(0, len(self.prompts), BATCH_SIZE):
             batch = self.prompts[start : start + BATCH_SIZE]
-            answers = self.answerer.answer([prompt.ids for prompt in batch], max_new_tokens=self.max_new_tokens)
+            answers = self.answerer.answer(batch, max_new_tokens=self.max_new_tokens)
             samples += [
                 Sample(
                     row=prompt.row,
@@ -94,19 +93,14 @@ def sample_callbacks(
     max_new_tokens = min(evaluation.sample_tokens, loaded.context_length // 2)
     longest = loaded.context_length - max_new_tokens
     prompts = held_out_prompts(
-        data.held_out, loaded.tokenizer, count=evaluation.samples, keep=lambda prompt: len(prompt.ids) <= longest
+        data.held_out, loaded, count=evaluation.samples, keep=lambda prompt: len(prompt.ids) <= longest
     )
     if not prompts:
         return []
-    answerer = Answerer(loaded.base, loaded.tokenizer, precision=loaded.precision, end_ids=end_ids_for(prompts, loaded))
+    answerer = Answerer(
+        loaded.base, loaded.processing, precision=loaded.precision, end_ids=end_ids_for(prompts, loaded)
+    )
     return [SampleCallback(tracker, answerer, prompts, max_new_tokens=max_new_tokens)]
-
-
-def end_ids_for(prompts: Sequence[HeldOutPrompt], loaded: LoadedModel) -> list[int]:
-    """Ids at which answers to these prompts are over; the chat template has a say where any of them is a question."""
-    asks = not all(prompt.is_continuation for prompt in prompts)
-    template = ChatTemplate(loaded.tokenizer) if asks and loaded.tokenizer.chat_template is not None else None
-    return end_token_ids(loaded.base, loaded.tokenizer, template=template)
 
 
 def shortened(text: str) -> str:

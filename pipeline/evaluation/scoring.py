@@ -14,10 +14,11 @@ from transformers import PreTrainedModel
 from pipeline.config import FineTuneJobConfig
 from pipeline.data_manager import PreparedData
 from pipeline.evaluation.answering import Answerer
+from pipeline.evaluation.held_out import end_ids_for, held_out_prompts
 from pipeline.evaluation.metrics import compute
 from pipeline.evaluation.metrics.choice import suitable_metrics
-from pipeline.evaluation.prompts import HeldOutPrompt, held_out_prompts
-from pipeline.evaluation.samples import end_ids_for, shortened
+from pipeline.evaluation.prompts import HeldOutPrompt
+from pipeline.evaluation.samples import shortened
 from pipeline.events import ScoredRow, ScoresComputed
 from pipeline.job_tracker import STAGE_PROGRESS, JobTracker
 from pipeline.model_manager import DTYPES, LoadedModel
@@ -89,14 +90,14 @@ class _Scoring:
             return {"tuned": tuned, "base": self._side(model)}
 
     def _side(self, model: PreTrainedModel) -> list[str]:
-        answerer = Answerer(model, self.loaded.tokenizer, precision=self.loaded.precision, end_ids=self.end_ids)
+        answerer = Answerer(model, self.loaded.processing, precision=self.loaded.precision, end_ids=self.end_ids)
         texts = [""] * len(self.prompts)
         for batch in self.batches:
             if self.tracker.run_dir.stop_requested():
                 raise ScoringStopped
             prompts = [self.prompts[place] for place in batch]
             limit = _max_new_tokens(prompts, self.loaded.context_length)
-            answers = answerer.answer([prompt.ids for prompt in prompts], max_new_tokens=limit)
+            answers = answerer.answer(prompts, max_new_tokens=limit)
             for place, answer in zip(batch, answers, strict=True):
                 texts[place] = answer.text
             self._tell(len(batch))
@@ -143,7 +144,7 @@ def _prompts_with_references(config: FineTuneJobConfig, loaded: LoadedModel, dat
             return False
         return len(prompt.ids) + prompt.reference_tokens <= loaded.context_length
 
-    return held_out_prompts(data.held_out, loaded.tokenizer, count=config.evaluation.score_rows, keep=can_be_scored)
+    return held_out_prompts(data.held_out, loaded, count=config.evaluation.score_rows, keep=can_be_scored)
 
 
 def _max_new_tokens(prompts: Sequence[HeldOutPrompt], context_length: int) -> int:

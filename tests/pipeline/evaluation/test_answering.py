@@ -11,8 +11,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from pipeline.chunked_loss import use_chunked_loss
 from pipeline.evaluation.answering import Answerer, undisturbed
+from pipeline.evaluation.prompts import HeldOutPrompt
 
-PROMPTS = [[2, 300, 310, 320, 330, 340, 350], [2, 300], [2, 400, 410, 420]]
+PROMPTS = [
+    HeldOutPrompt(row=1, ids=ids, shown="", reference=None)
+    for ids in ([2, 300, 310, 320, 330, 340, 350], [2, 300], [2, 400, 410, 420])
+]
 
 
 @pytest.fixture
@@ -36,14 +40,15 @@ def test_answers_are_the_likeliest_tokens_whatever_stands_beside_them(model: Pre
     model.generation_config.update(do_sample=True, top_k=5, repetition_penalty=1.5)
     subject = answerer(model, tiny_gemma)
     texts = [
-        subject.tokenizer.decode(likeliest(model, prompt, 10), skip_special_tokens=True).strip() for prompt in PROMPTS
+        subject.tokenizer.decode(likeliest(model, prompt.ids, 10), skip_special_tokens=True).strip()
+        for prompt in PROMPTS
     ]
     assert [answer.text for answer in subject.answer(PROMPTS, max_new_tokens=10)] == texts
     assert [subject.answer([prompt], max_new_tokens=10)[0].text for prompt in PROMPTS] == texts
 
 
 def test_answer_ends_where_an_end_token_is_written(model: PreTrainedModel, tiny_gemma: Path) -> None:
-    tokens = likeliest(model, PROMPTS[0], 10)
+    tokens = likeliest(model, PROMPTS[0].ids, 10)
     end = next(token for token in tokens if token != tokens[0])
     (whole,), (ended,) = (
         answerer(model, tiny_gemma, end_ids=ids).answer(PROMPTS[:1], max_new_tokens=10) for ids in [(1,), (end,)]

@@ -17,6 +17,7 @@ from pipeline.fine_tune_job import FineTuneJob
 from pipeline.job_tracker import JobTracker
 from tests.documents import DEMO_MODEL, DEMO_TEST
 from tests.pipeline.conftest import MakeConfig
+from tests.pipeline.evaluation.method_rows import METHODS, PAIRS
 from tests.tiny_gemma import write_jsonl
 
 TRAINING = {
@@ -116,6 +117,28 @@ def test_run_ends_when_evaluations_get_no_better(
     assert completed.metrics["eval_loss"] == losses[expected]
 
 
+@pytest.mark.parametrize("kind", [*METHODS, "reward"])
+def test_every_method_keeps_the_best_by_its_own_value(
+    make_config: MakeConfig, tracker: JobTracker, tmp_path: Path, kind: str
+) -> None:
+    method, rows = ({"kind": "reward"}, PAIRS) if kind == "reward" else METHODS[kind]
+    config = make_config(
+        method=method,
+        dataset={"path": str(write_jsonl(tmp_path / "rows.jsonl", rows)), "eval_share": 0.2},
+        training={**TRAINING, "max_steps": 8, "learning_rate": 0.05},
+        evaluation={"keep_best": True, "early_stopping": 3, "samples": 0},
+    )
+    FineTuneJob(config, tracker.run_dir, tracker).run()
+    events, _ = tracker.run_dir.read_events()
+    name, higher = best_metric(config.method.kind)
+    values = {event.step: event.metrics[name] for event in events if isinstance(event, EvaluationFinished)}
+    best = (max if higher else min)(values, key=lambda step: values[step])
+    assert list(values) == [2, 4, 6, 8]
+    assert equal(saved_weights(tracker, "lora"), checkpoint_weights(tracker, best, "lora"))
+    assert isinstance(events[-1], JobCompleted)
+    assert events[-1].metrics[name] == values[best]
+
+
 def test_best_of_each_epoch_is_kept_among_few_checkpoints(
     make_config: MakeConfig, tracker: JobTracker, contrary: dict[str, Any]
 ) -> None:
@@ -131,6 +154,23 @@ def test_best_of_each_epoch_is_kept_among_few_checkpoints(
     losses, _ = run(make_config(**contrary, training=training, evaluation={"keep_best": True}), tracker)
     best = min(losses, key=lambda step: losses[step])
     assert list(losses) == [2, 4, 6, 8]
+    assert equal(saved_weights(tracker, "lora"), checkpoint_weights(tracker, best, "lora"))
+
+
+def test_resumed_run_remembers_its_evaluations(
+    make_config: MakeConfig, tracker: JobTracker, contrary: dict[str, Any]
+) -> None:
+    kept = {"keep_best": True, "samples": 0}
+    before, _ = run(make_config(**contrary, training={**TRAINING, "max_steps": 8}, evaluation=kept), tracker)
+    worse = evaluations_since_best(list(before.values()), higher_is_better=False)
+    assert worse > 0, before
+    tracker.run_dir.events_file.unlink()
+    after, completed = run(
+        make_config(**contrary, training=TRAINING, evaluation={**kept, "early_stopping": worse + 1}), tracker
+    )
+    assert list(after) == [10]
+    assert completed.stop_reason == "no_improvement"
+    best = min(before, key=lambda step: before[step])
     assert equal(saved_weights(tracker, "lora"), checkpoint_weights(tracker, best, "lora"))
 
 

@@ -15,6 +15,7 @@ from pipeline.fine_tune_job import FineTuneJob
 from pipeline.job_tracker import JobTracker
 from pipeline.run_dir import RunDir
 from tests.pipeline.conftest import MakeConfig
+from tests.pipeline.evaluation.method_rows import METHODS, PAIRS
 from tests.tiny_gemma import chat_rows, write_jsonl
 
 EVERY_TWO = {"max_steps": 4, "eval_strategy": "steps", "eval_steps": 2, "per_device_batch_size": 4}
@@ -104,33 +105,6 @@ def test_answers_are_those_of_the_saved_model(make_config: MakeConfig, tmp_path:
             output = model.generate(input_ids=ids, max_new_tokens=12, do_sample=False)[0, ids.shape[1] :]
             assert sample.answer == tokenizer.decode(output, skip_special_tokens=True).strip()
     assert [sample.answer for sample in first.samples] != [sample.answer for sample in last.samples]
-
-
-PAIRS = [
-    {
-        "prompt": row["messages"][0]["content"],
-        "chosen": row["messages"][1]["content"],
-        "rejected": f"No {index}.",
-        "answer": row["messages"][1]["content"],
-    }
-    for index, row in enumerate(chat_rows(40))
-]
-MARKED = [
-    {"prompt": pair["prompt"], "completion": pair["chosen" if index % 2 else "rejected"], "label": bool(index % 2)}
-    for index, pair in enumerate(PAIRS)
-]
-TEXTS = [{"text": pair["prompt"] + " " + pair["chosen"]} for pair in PAIRS]
-REWARDS = [{"kind": "length", "maximum": 20}]
-METHODS = {
-    "cpt": ({"kind": "cpt"}, TEXTS),
-    "dpo": ({"kind": "dpo"}, PAIRS),
-    "orpo": ({"kind": "orpo"}, PAIRS),
-    "kto": ({"kind": "kto"}, MARKED),
-    "grpo": (
-        {"kind": "grpo", "rewards": REWARDS, "num_generations": 2, "max_completion_length": 8},
-        [{"prompt": pair["prompt"]} for pair in PAIRS],
-    ),
-}
 
 
 @pytest.mark.parametrize("kind", METHODS)
