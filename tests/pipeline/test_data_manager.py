@@ -114,7 +114,7 @@ def test_rows_without_a_trained_token_are_dropped_and_reported(load: Any, tracke
     event = loaded_event(tracker)
     assert event.dropped_rows == 2
     assert [(dropped.row, dropped.reason) for dropped in event.dropped_examples] == [
-        (5, "its answer starts after the limit of 100 tokens"),
+        (5, "what it trains on starts after the limit of 100 tokens"),
         (6, "messages is not a list of turns"),
     ]
 
@@ -122,7 +122,7 @@ def test_rows_without_a_trained_token_are_dropped_and_reported(load: Any, tracke
 def test_nothing_left_says_why(load: Any, tmp_path: Path) -> None:
     question = {"role": "user", "content": "How many carats has the opal? " * 20}
     rows = [{"messages": [question, {"role": "assistant", "content": "Two."}]}]
-    with pytest.raises(DataProblem, match=r"No row is left.*Row 1: its answer starts after"):
+    with pytest.raises(DataProblem, match=r"No row is left.*Row 1: what it trains on starts after"):
         load(dataset={"path": str(write_jsonl(tmp_path / "rows.jsonl", rows))}, method={"max_length": 50})
 
 
