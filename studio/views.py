@@ -34,6 +34,7 @@ def job_view(job: Job, catalog: Catalog) -> dict[str, Any]:
         "dataset_name": job.facts.get("dataset_name", ""),
         "tuning": job.training.tuning.kind,
         "method": METHOD_LABELS[job.training.method.kind],
+        "answers": job.training.method.kind != "reward",
         "gpu": job.gpu,
         "attempt": job.attempt,
         "eta_seconds": eta_seconds(job),

@@ -66,7 +66,7 @@ function build(root, job, refresh) {
 function drawHead(slots, job, dialog) {
   const clone = link("Change and run again", `/new?clone=${encodeURIComponent(job.job_id)}`);
   const actions = ENDED.has(job.state)
-    ? [clone, job.state === "completed" ? link("Try it in the playground", `/playground?job=${encodeURIComponent(job.job_id)}`, "lap-button--primary") : null]
+    ? [clone, job.state === "completed" && job.answers ? link("Try it in the playground", `/playground?job=${encodeURIComponent(job.job_id)}`, "lap-button--primary") : null]
     : [h("button", { class: "lap-button lap-button--danger", type: "button", disabled: job.state === "stopping", onclick: () => dialog.showModal() }, job.state === "stopping" ? "Stopping…" : "Stop…")];
   const sub = h("span", {}, `${job.base_model_name} · ${job.method} · ${job.tuning === "lora" ? "LoRA" : "full fine-tune"} · started `, ago(job.started_at) || "not yet");
   replace(slots.head, header(job.name, sub, ...trackerLinks(job), badge(job), ...actions.filter(Boolean)));
