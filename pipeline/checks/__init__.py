@@ -15,6 +15,7 @@ from pipeline.checks.data import (
 )
 from pipeline.checks.facts import Facts
 from pipeline.checks.finding import Finding
+from pipeline.checks.images import check_images
 from pipeline.checks.model import check_base_model, check_context_length, check_precision
 from pipeline.checks.resources import check_disk_space
 from pipeline.checks.schedule import check_intervals, check_total_steps
@@ -27,6 +28,7 @@ CHECKS: tuple[Callable[[FineTuneJobConfig, Facts], list[Finding]], ...] = (
     check_combinations,
     check_dataset_rows,
     check_dataset_format,
+    check_images,
     check_integrity_report,
     check_evaluation_split,
     check_total_steps,

@@ -49,9 +49,6 @@ def check_dataset_format(config: FineTuneJobConfig, facts: Facts) -> list[Findin
                 fixes=fixes,
             )
         ]
-    if data.modality != "text":
-        message = "The rows have images, and the text models trained here do not read them. Choose a text data set."
-        return [Finding(code="images_not_read", severity="error", field="dataset.path", message=message)]
     if data.confidence < _SURE:
         message = f"The columns were recognised only with {data.confidence:.0%} confidence: {' '.join(data.reasons)}"
         return [Finding(code="format_unsure", severity="warning", field="dataset.mapping", message=message)]

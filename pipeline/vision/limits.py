@@ -10,12 +10,12 @@ def image_problems(config: FineTuneJobConfig) -> list[Problem]:
     problems = []
     if config.method.kind != "sft":
         message = (
-            f"the data set has images, and {METHOD_NAMES[config.method.kind]} does not learn from them yet. Choose "
+            f"The data set has images, and {METHOD_NAMES[config.method.kind]} does not learn from them yet. Choose "
             "supervised fine-tuning, or a data set without images."
         )
         problems.append(Problem("method.kind", message))
     if config.training.batching == "packed":
-        message = "rows with images cannot be packed. Use auto, which puts rows of similar length together."
+        message = "Rows with images cannot be packed. Use auto, which puts rows of similar length together."
         problems.append(Problem("training.batching", message))
     if config.model.attention == "flash_attention_2":
         message = (

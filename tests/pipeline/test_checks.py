@@ -17,6 +17,7 @@ from pipeline.data.inspection import inspect_data
 from pipeline.errors import DataProblem
 from pipeline.validation import parse_job_config
 from tests.documents import DEMO_MODEL, DEMO_TRAIN, demo_document
+from tests.pipeline.vision.squares import write_squares, write_zip
 
 
 def facts_of(config: FineTuneJobConfig, tmp_path: Path) -> Facts:
@@ -138,14 +139,62 @@ def test_rows_that_nobody_has_looked_at_are_announced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "rows"),
+    ("code", "field", "rows"),
     [
-        ("format_not_trainable", [{"prompt": "Q", "chosen": "yes", "rejected": "no"}] * 20),
-        ("format_unsure", [{"frage": f"Wie {n}?", "antwort": f"So und so viel, {n} Mal am Tag."} for n in range(20)]),
+        ("format_not_trainable", "method.kind", [{"prompt": "Q", "chosen": "yes", "rejected": "no"}] * 20),
+        (
+            "format_unsure",
+            "dataset.mapping",
+            [{"frage": f"Wie {n}?", "antwort": f"So und so viel, {n} Mal am Tag."} for n in range(20)],
+        ),
     ],
 )
-def test_shape_that_does_not_suit_is_told(tmp_path: Path, code: str, rows: list[dict[str, str]]) -> None:
+def test_shape_that_does_not_suit_is_told(tmp_path: Path, code: str, field: str, rows: list[dict[str, str]]) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     document = {**demo_document(), "dataset": {"path": str(path)}}
-    assert findings_for(document, tmp_path)[code].field == "dataset.mapping"
+    assert findings_for(document, tmp_path)[code].field == field
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> dict[str, Any]:
+    """A document whose data set has images and whose model sees them."""
+    model = tmp_path / "model"
+    shutil.copytree(DEMO_MODEL, model)
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    (model / "config.json").write_text(json.dumps({**config, "vision_config": {"hidden_size": 16}}), encoding="utf-8")
+    rows = write_squares(tmp_path / "pictures", 80)
+    path = write_zip(tmp_path / "squares.zip", rows, tmp_path / "pictures")
+    return {**demo_document(), "model": {"base_model": str(model)}, "dataset": {"path": str(path)}}
+
+
+def test_images_for_a_model_that_sees_are_fine(tmp_path: Path, pictures: dict[str, Any]) -> None:
+    assert {code for code, finding in findings_for(pictures, tmp_path).items() if finding.severity == "error"} == set()
+
+
+def test_images_for_a_text_model_are_an_error(tmp_path: Path, pictures: dict[str, Any]) -> None:
+    finding = findings_for({**pictures, "model": {"base_model": str(DEMO_MODEL)}}, tmp_path)["images_not_seen"]
+    assert (finding.severity, finding.field) == ("error", "model.base_model")
+    assert "reads text only" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("code", "section", "values"),
+    [
+        ("images_packed", "training", {"batching": "packed"}),
+        ("images_flash_attention", "model", {"attention": "flash_attention_2"}),
+        ("images_other_method", "method", {"kind": "grpo", "rewards": [{"kind": "length"}]}),
+    ],
+)
+def test_setting_that_does_not_go_with_images_is_an_error(
+    tmp_path: Path, pictures: dict[str, Any], code: str, section: str, values: dict[str, Any]
+) -> None:
+    document = {**pictures, section: {**pictures.get(section, {}), **values}}
+    finding = findings_for(document, tmp_path)[code]
+    assert finding.severity == "error"
+    mended = patched(document, finding)
+    # What belongs to the other method goes with it, as in the form.
+    mended["method"] = {"kind": "sft"}
+    assert code not in findings_for(mended, tmp_path)
+    text = {**document, "dataset": {"path": str(DEMO_TRAIN)}}
+    assert code not in findings_for(text, tmp_path)
