@@ -5,7 +5,15 @@ from typing import Self
 
 from tqdm import tqdm
 
-from pipeline.events import EvaluationFinished, Event, StageStarted, StepLogged, TrackerLinked, WarningRaised
+from pipeline.events import (
+    EvaluationFinished,
+    Event,
+    ScoresComputed,
+    StageStarted,
+    StepLogged,
+    TrackerLinked,
+    WarningRaised,
+)
 
 
 class ProgressBar:
@@ -34,6 +42,9 @@ class ProgressBar:
                 self._step(event)
             case EvaluationFinished(metrics=metrics):
                 self._write("Held-out rows: " + ", ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+            case ScoresComputed(rows=rows, base=base, tuned=tuned):
+                changes = ", ".join(f"{name} {base[name]:.1f} → {tuned[name]:.1f}" for name in tuned)
+                self._write(f"Base → tuned on {rows:,} held-out rows: {changes}")
             case TrackerLinked(tracker=tracker, url=url):
                 self._write(f"{tracker}: {url}")
             case WarningRaised(message=message):

@@ -10,9 +10,11 @@ _WORD = regex.compile(rf"{_CHARACTER.pattern}|(?:(?!{_WITHOUT_BLANKS})[\p{{L}}\p
 
 def words(text: str) -> list[str]:
     """Words and numbers in lower case, without punctuation; on ASCII those of the original ROUGE."""
-    return _WORD.findall(text.lower())
+    found: list[str] = _WORD.findall(text.lower())
+    return found
 
 
 def spaced(text: str) -> str:
     """The text with blanks around each character of a script that has none between words."""
-    return _CHARACTER.sub(r" \g<0> ", text)
+    with_blanks: str = _CHARACTER.sub(r" \g<0> ", text)
+    return with_blanks

@@ -48,8 +48,9 @@ def values_of(events: list[Event]) -> list[tuple[int, dict[str, float]]]:
         {"tuning": {"dropout": 0.3}, "training": {"batching": "random"}},
         {"tuning": {"kind": "full"}, "training": {"gradient_checkpointing": True}},
         {"tuning": {"dropout": 0.3}, "model": {"precision": "bf16"}, "training": {"gradient_checkpointing": True}},
+        {"tuning": {"rank": 4}, "model": {"quantization": "4bit", "precision": "bf16"}, "training": {}},
     ],
-    ids=["dropout", "full with checkpointing", "bf16 with dropout and checkpointing"],
+    ids=["dropout", "full with checkpointing", "bf16 with dropout and checkpointing", "4 bit"],
 )
 def test_samples_change_nothing_of_the_training(
     make_config: MakeConfig, tmp_path: Path, sections: dict[str, Any]

@@ -13,6 +13,7 @@ from pipeline.events import ArtifactSaved, Event, JobCompleted, ScoresComputed, 
 from pipeline.fine_tune_job import FineTuneJob
 from pipeline.generate import Decoding, TextGenerator, load_for_generation
 from pipeline.job_tracker import JobTracker
+from pipeline.progress_bar import ProgressBar
 from pipeline.run_dir import RunDir
 from tests.documents import DEMO_MODEL, DEMO_TEST
 from tests.pipeline.conftest import MakeConfig
@@ -197,3 +198,10 @@ def test_preference_is_scored_by_its_chosen_answers(make_config: MakeConfig, tmp
     assert scores.rows == 4
     assert all(row.reference == pairs[row.row - 1]["chosen"] for row in scores.examples)
     assert set(scores.tuned) == {"exact_match", "f1"}
+
+
+def test_scores_are_told_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressBar() as bar:
+        bar.show(ScoresComputed(step=9, rows=1500, base={"exact_match": 20.0}, tuned={"exact_match": 80.0}))
+    shown = "".join(capsys.readouterr())
+    assert "Base → tuned on 1,500 held-out rows: exact_match 20.0 → 80.0" in shown
