@@ -19,8 +19,8 @@ MaxLength = Annotated[
     Field(
         ge=8,
         le=1_048_576,
-        description="Longest row in tokens; longer ones are cut, or left out where a reward model would score a part. "
-        "Empty: from the data, capped by the model's context.",
+        description="Longest row in tokens; longer ones are cut, read in pieces in continued pre-training, or left out "
+        "where a reward model would score a part. Empty: from the data, capped by the model's context.",
     ),
 ]
 

@@ -69,6 +69,16 @@ def _generations(config: FineTuneJobConfig) -> Iterator[Finding]:
     )
 
 
+def _company(config: FineTuneJobConfig) -> Iterator[Finding]:
+    if config.method.kind == "kto" and config.training.per_device_batch_size < 2:
+        yield _error(
+            "batch_of_one_answer",
+            "training.per_device_batch_size",
+            "KTO reads each answer after another prompt of its batch too, and this batch has one row. Use 2 or more.",
+            Fix(label="Two rows a batch", patch={"training.per_device_batch_size": 2}),
+        )
+
+
 def _smoothing(config: FineTuneJobConfig) -> Iterator[Finding]:
     method = config.method
     if not isinstance(method, DpoConfig):
@@ -119,6 +129,7 @@ def _evaluation(config: FineTuneJobConfig) -> Iterator[Finding]:
 _COMBINATIONS: tuple[Callable[[FineTuneJobConfig], Iterator[Finding]], ...] = (
     _packing,
     _generations,
+    _company,
     _smoothing,
     _dropout,
     _evaluation,

@@ -21,6 +21,7 @@ CONTRADICTIONS = [
     ("packing_other_method", {"method": {"kind": "dpo"}, "training": {"batching": "packed"}}, "DPO compares whole"),
     ("packing_other_method", {"method": GRPO, "training": {"batching": "packed"}}, "GRPO compares whole answers"),
     ("generations_do_not_divide", {"method": GRPO, "training": {"per_device_batch_size": 6}}, "Add up 4 batches"),
+    ("batch_of_one_answer", {"method": {"kind": "kto"}, "training": {"per_device_batch_size": 1}}, "has one row"),
     ("smoothing_without_effect", {"method": {"kind": "dpo", "loss_type": "ipo", "label_smoothing": 0.1}}, "type ipo"),
     ("smoothing_without_effect", {"method": {"kind": "dpo", "label_smoothing": 0.1}}, "or use robust"),
     ("robust_without_smoothing", {"method": {"kind": "dpo", "loss_type": "robust"}}, "that share is 0"),
@@ -34,6 +35,7 @@ DOUBTS = [
 ]
 SOUND = [
     {},
+    {"method": {"kind": "kto"}, "training": {"per_device_batch_size": 2}},
     {"training": {"batching": "packed"}},
     {"method": GRPO},
     {"method": {"kind": "dpo", "loss_type": "robust", "label_smoothing": 0.1}},
