@@ -22,6 +22,8 @@ from pipeline.errors import InvalidConfig, Problem, UserError
 from pipeline.events import Event
 from pipeline.job_tracker import DISK_FULL, JobTracker, Listener
 from pipeline.progress_bar import ProgressBar
+from pipeline.providers.import_order import import_provider
+from pipeline.providers.native_code import refuse_downloaded_kernels
 from pipeline.run_dir import RunDir
 from pipeline.trackers.processes import TrackerProcesses
 from pipeline.validation import parse_job_config
@@ -37,6 +39,7 @@ OWN_ARGUMENTS = ("command", "config", "output_dir", "run_dir")
 def main(arguments: Sequence[str]) -> int:
     """Run one command and return the exit status: 0 done, 1 failed, 2 bad values."""
     parsed = _parser().parse_args(arguments)
+    refuse_downloaded_kernels()
     match parsed.command:
         case "schema":
             schema = json.dumps(FineTuneJobConfig.model_json_schema(), indent=2) + "\n"
@@ -108,6 +111,7 @@ def _run(run_dir: RunDir, *, listener: Listener | None) -> int:
         ):
             match run_dir.read_config():
                 case FineTuneJobConfig() as config:
+                    import_provider(config.model, compiled_code=run_dir.compiled_code)
                     from pipeline.fine_tune_job import FineTuneJob
 
                     trackers.start(config, tracker)

@@ -17,6 +17,7 @@ from pipeline.checks.facts import Facts
 from pipeline.checks.finding import Finding
 from pipeline.checks.images import check_images
 from pipeline.checks.model import check_base_model, check_context_length, check_precision
+from pipeline.checks.provider import check_provider
 from pipeline.checks.resources import check_disk_space
 from pipeline.checks.schedule import check_intervals, check_total_steps
 from pipeline.config import FineTuneJobConfig
@@ -26,6 +27,7 @@ CHECKS: tuple[Callable[[FineTuneJobConfig, Facts], list[Finding]], ...] = (
     check_precision,
     check_context_length,
     check_combinations,
+    check_provider,
     check_dataset_rows,
     check_dataset_format,
     check_images,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from pipeline.checks.facts import Facts
 from pipeline.checks.finding import Finding, Fix
+from pipeline.checks.provider import provider_combinations
 from pipeline.config import FineTuneJobConfig
 from pipeline.errors import InvalidConfig, Problem
 from pipeline.method_config import METHOD_NAMES, DpoConfig, GrpoConfig
@@ -133,6 +134,7 @@ _COMBINATIONS: tuple[Callable[[FineTuneJobConfig], Iterator[Finding]], ...] = (
     _smoothing,
     _dropout,
     _evaluation,
+    provider_combinations,
 )
 
 

@@ -75,7 +75,8 @@ def choose_batching(config: FineTuneJobConfig, *, attention: str) -> Batching:
     wanted = config.training.batching
     if wanted != "auto":
         return wanted
-    return "packed" if attention in VARLEN_ATTENTION else "grouped"
+    # Unsloth packs in a way of its own.
+    return "packed" if attention in VARLEN_ATTENTION and config.model.provider != "unsloth" else "grouped"
 
 
 def training_arguments(

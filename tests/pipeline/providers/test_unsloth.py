@@ -26,6 +26,7 @@ from pipeline.errors import InvalidConfig
 from pipeline.events import JobFailed, StepLogged
 from pipeline.fine_tune_job import FineTuneJob
 from pipeline.job_tracker import JobTracker
+from pipeline.methods.sft import choose_batching
 from pipeline.model_manager import ModelManager
 from pipeline.providers.import_order import UNSLOTH_INSTALL, import_provider, unsloth_problem
 from pipeline.run_dir import RunDir
@@ -36,7 +37,7 @@ from tests.tiny_gemma import STONES, write_jsonl
 MakeJob = Callable[[str, dict[str, Any]], FineTuneJobConfig]
 REPOSITORY = Path(__file__).parents[3]
 # Python's own way to say that a module cannot be imported, whether it is installed or not.
-HIDDEN = "import sys; sys.modules['unsloth'] = None\n"
+HIDDEN = "import sys; sys.modules['unsloth'] = sys.modules['unsloth_zoo'] = None\n"
 # Runs the jobs of these folders one after the other, as `python -m pipeline run` does with one.
 DRIVER = """
 import sys
@@ -111,6 +112,7 @@ def child(
 @pytest.fixture
 def not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "unsloth", None)
+    monkeypatch.setitem(sys.modules, "unsloth_zoo", None)
 
 
 def test_run_without_unsloth_fails_at_once_with_the_install_line(make_config: MakeConfig, tmp_path: Path) -> None:
@@ -125,7 +127,7 @@ def test_run_without_unsloth_fails_at_once_with_the_install_line(make_config: Ma
     done = child(code, run_dir.path)
     assert done.returncode == 1, done.stderr
     assert done.stderr.splitlines()[-1] == (
-        "model.provider: unsloth cannot be found. Run: pip install --no-deps unsloth==2026.10.9 "
+        "model.provider: unsloth and unsloth_zoo cannot be found. Run: pip install --no-deps unsloth==2026.10.9 "
         "unsloth_zoo==2026.10.9 — or choose the provider huggingface."
     )
     failed = run_dir.read_events()[0][-1]
@@ -174,6 +176,12 @@ def test_what_unsloth_would_ignore_is_refused_and_mended(
         section, name = path.split(".")
         document[section][name] = value
     assert list(provider_combinations(parse_job_config(document))) == []
+
+
+def test_unsloth_is_not_left_to_pack(make_config: MakeConfig) -> None:
+    attention = "flash_attention_2"
+    assert choose_batching(make_config(), attention=attention) == "packed"
+    assert choose_batching(make_config(model={"provider": "unsloth"}), attention=attention) == "grouped"
 
 
 def test_guide_has_the_install_line() -> None:
