@@ -48,9 +48,10 @@ def fetch_hub_model(repo_id: str, config: ModelConfig, *, revision: str, progres
         counter = _Counter(progress, total=missing, what=f"Downloading {repo_id}")
         if missing:
             counter.add(0)
+        # By the name of the revision, which the cache then remembers for times without a connection.
         return Path(
             snapshot_download(
-                repo_id, revision=commit, allow_patterns=[_literal(path) for path in wanted], tqdm_class=counter.bar()
+                repo_id, revision=revision, allow_patterns=[_literal(path) for path in wanted], tqdm_class=counter.bar()
             )
         )
 

@@ -42,7 +42,7 @@ def _explanation(error: BaseException, config: ModelConfig) -> str:
     def caused_by(*kinds: type[BaseException]) -> bool:
         return any(isinstance(cause, kinds) for cause in causes)
 
-    if caused_by(GatedRepoError) or "gated repo" in text:
+    if caused_by(GatedRepoError) or "You are trying to access a gated repo" in text:
         return (
             f"{name} is gated. Accept its licence at https://huggingface.co/{name} and set HF_TOKEN to a token of "
             "that account."
