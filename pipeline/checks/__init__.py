@@ -20,6 +20,7 @@ from pipeline.checks.model import check_base_model, check_context_length, check_
 from pipeline.checks.provider import check_provider
 from pipeline.checks.resources import check_disk_space
 from pipeline.checks.schedule import check_intervals, check_total_steps
+from pipeline.checks.tracking import check_trackers
 from pipeline.config import FineTuneJobConfig
 
 CHECKS: tuple[Callable[[FineTuneJobConfig, Facts], list[Finding]], ...] = (
@@ -35,6 +36,7 @@ CHECKS: tuple[Callable[[FineTuneJobConfig, Facts], list[Finding]], ...] = (
     check_evaluation_split,
     check_total_steps,
     check_intervals,
+    check_trackers,
     check_disk_space,
 )
 

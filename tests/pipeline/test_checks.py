@@ -1,8 +1,10 @@
 """Each check fires where it should, with a fix that mends it, and is silent on a sound configuration."""
 
 import dataclasses
+import importlib
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -198,3 +200,14 @@ def test_setting_that_does_not_go_with_images_is_an_error(
     assert code not in findings_for(mended, tmp_path)
     text = {**document, "dataset": {"path": str(DEMO_TRAIN)}}
     assert code not in findings_for(text, tmp_path)
+
+
+def test_tracker_without_its_library_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = {**demo_document(), "tracking": {"trackio": True}}
+    assert findings_for(document, tmp_path) == {}
+    # Where Python looks for installed libraries.
+    monkeypatch.setattr("sys.path", [path for path in sys.path if "site-packages" not in path])
+    importlib.invalidate_caches()
+    finding = findings_for(document, tmp_path)["tracker_missing"]
+    assert (finding.severity, 'pip install "trackio==' in finding.message) == ("warning", True)
+    assert findings_for(patched(document, finding), tmp_path) == {}
