@@ -1,12 +1,12 @@
 """Batches of rows with images are what the processor makes of them, whatever happens to a file meanwhile."""
 
-from pathlib import Path
+from pathlib import pickle
 from typing import Any
 
+import Path
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader
 from transformers import AutoModelForImageTextToText, ProcessorMixin
 
 from pipeline.data.example import Example, Message
@@ -109,11 +109,11 @@ def test_image_that_changed_takes_its_row_out_and_no_other(
         assert model(**batch).loss.item() == pytest.approx(model(**alone).loss.item(), rel=1e-5)
 
 
-def test_batches_can_be_made_by_other_processes(processor: ProcessorMixin, pictures: list[str]) -> None:
+def test_collator_can_be_sent_to_other_processes(processor: ProcessorMixin, pictures: list[str]) -> None:
     rows = rows_of(processor, conversations(pictures))
     Path(pictures[2]).unlink()
     collator = ImageCollator(processor)
-    (batch,) = DataLoader(rows, batch_size=3, collate_fn=collator, num_workers=1)
-    here = collator(rows)
-    assert batch[LEFT_OUT] == here[LEFT_OUT] != []
-    assert torch.equal(batch["pixel_values"], here["pixel_values"])
+    # Spawning or forking this process, with the threads of a whole test session, would prove something else.
+    there, here = pickle.loads(pickle.dumps(collator))(rows), collator(rows)  # noqa: S301 - just made here
+    assert there[LEFT_OUT] == here[LEFT_OUT] != []
+    assert torch.equal(there["pixel_values"], here["pixel_values"])
