@@ -1,9 +1,9 @@
 """Batches of rows with images are what the processor makes of them, whatever happens to a file meanwhile."""
 
-from pathlib import pickle
+import pickle
+from pathlib import Path
 from typing import Any
 
-import Path
 import pytest
 import torch
 from PIL import Image
