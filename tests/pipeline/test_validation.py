@@ -53,7 +53,7 @@ def test_all_problems_are_reported_together() -> None:
         ("tuning.rnak", {"tuning": {"kind": "lora", "rnak": 8}}, "Did you mean tuning.rank?"),
         ("learning_rate", {"learning_rate": 1e-4}, "Did you mean training.learning_rate?"),
         ("training.batch_size", {"training": {"batch_size": 4}}, "Did you mean training.per_device_batch_size?"),
-        ("zzzzzzz", {"zzzzzzz": 1}, "The settings here are: dataset, export"),
+        ("zzzzzzz", {"zzzzzzz": 1}, "The settings here are: dataset, evaluation, export"),
         ("tuning.rank", {"tuning": {"kind": "full", "rank": 8}}, "is a setting of another kind"),
     ],
 )
