@@ -136,7 +136,7 @@ class Databench:
     """Answers requests; keeps the last tokenizer."""
 
     def __init__(self) -> None:
-        self._tokenizer: tuple[tuple[str, str, bool], Any] | None = None
+        self._last: Any = None
 
     def answer(self, request: Any, send: Send) -> dict[str, Any]:
         """The content of the last message. Raises UserError."""
@@ -168,10 +168,13 @@ class Databench:
             case LengthsRequest():
                 from pipeline.data.integrity.token_lengths import check_tokens
 
+                store = RowStore(request.folder)
+                tokenizer, processor = self._load_tokenizer(request, store)
                 report = check_tokens(
-                    RowStore(request.folder),
+                    store,
                     request.mapping,
-                    tokenizer=self._load_tokenizer(request),
+                    tokenizer=tokenizer,
+                    processor=processor,
                     max_length=request.max_length,
                     train_on=request.train_on,
                     progress=progress,
@@ -202,20 +205,25 @@ class Databench:
             raise DataProblem(f"{store.summary.name} has no row {request.row:,}.") from error
         except UnusableRow as error:
             raise DataProblem(f"Row {request.row:,} cannot be used: {error}.") from error
+        tokenizer, processor = self._load_tokenizer(request, store)
         sequences = view_tokens(
-            example, self._load_tokenizer(request), train_on=request.train_on, max_length=request.max_length
+            example,
+            tokenizer,
+            train_on=request.train_on,
+            max_length=request.max_length,
+            processor=processor,
+            folder=store.folder,
         )
         return {"row": request.row, "sequences": sequences}
 
-    def _load_tokenizer(self, request: TokensRequest | LengthsRequest) -> Any:
-        from pipeline.providers.huggingface import load_tokenizer
+    def _load_tokenizer(self, request: TokensRequest | LengthsRequest, store: RowStore) -> tuple[Any, Any]:
+        from pipeline.data.last_tokenizer import LastTokenizer
 
-        key = (request.base_model, request.revision, request.trust_remote_code)
-        if self._tokenizer is None or self._tokenizer[0] != key:
-            base_model, revision, trust = key
-            config = ModelConfig(base_model=base_model, revision=revision, trust_remote_code=trust)
-            self._tokenizer = (key, load_tokenizer(config))
-        return self._tokenizer[1]
+        self._last = LastTokenizer() if self._last is None else self._last
+        config = ModelConfig(
+            base_model=request.base_model, revision=request.revision, trust_remote_code=request.trust_remote_code
+        )
+        return self._last.load(config, store)
 
 
 def _page(request: PageRequest) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pipeline.run_dir import RunDir
 from pipeline.trainer import ModelTrainer
 
 RECORDED_PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
+RECORDED_IF_USED = ("unsloth", "unsloth_zoo")
 
 
 class FineTuneJob:
@@ -51,4 +52,5 @@ class FineTuneJob:
 def package_versions() -> dict[str, str]:
     """What the run was made with."""
     python = ".".join(map(str, sys.version_info[:3]))
-    return {"python": python, **{name: version(name) for name in RECORDED_PACKAGES}}
+    names = (*RECORDED_PACKAGES, *(name for name in RECORDED_IF_USED if name in sys.modules))
+    return {"python": python, **{name: version(name) for name in names}}

@@ -18,7 +18,7 @@ from pipeline.data.example import Message
 from pipeline.errors import DataProblem, ModelUnavailable
 from pipeline.model_manager import DTYPES, choose_attention, choose_device, choose_precision
 from pipeline.providers import provider_for
-from pipeline.providers.loading_errors import ADAPTER_FILE
+from pipeline.providers.model_files import ADAPTER_FILE
 
 # What decoding puts in the place of bytes that are no character (yet).
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"

@@ -44,15 +44,18 @@ def inspect_source(source: str, *, model: str | None, as_json: bool, split: str 
 
 
 def _first_row(store: RowStore, found: Inspection, config: ModelConfig) -> list[dict[str, Any]]:
+    from pipeline.data.last_tokenizer import LastTokenizer
     from pipeline.data.token_view import view_tokens
-    from pipeline.providers.huggingface import load_tokenizer
 
     for stored in store.rows():
         try:
             example = build_example(stored.number, stored.row, found.mapping, columns=store.summary.columns)
         except UnusableRow:
             continue
-        return view_tokens(example, load_tokenizer(config), train_on="assistant", max_length=None)
+        tokenizer, processor = LastTokenizer().load(config, store)
+        return view_tokens(
+            example, tokenizer, train_on="assistant", max_length=None, processor=processor, folder=store.folder
+        )
     raise DataProblem(f"No row of {found.name} can be used.")
 
 

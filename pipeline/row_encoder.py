@@ -57,6 +57,10 @@ class RowEncoder:
             self._template = ChatTemplate(self.tokenizer)
         return self._template
 
+    def text(self, example: Example) -> str:
+        """A conversation as the model reads it. Raises UnusableConversation where the template refuses it."""
+        return self.template.render(example.messages or (), example.tools).text
+
     def encode(self, examples: list[Example], *, on_dropped: Callable[[RowDropped], None]) -> list[TokenizedRow]:
         """The tokenised rows in their order; rows that the template cannot render go to `on_dropped`."""
         rows, numbers, conversations = [], [], []

@@ -91,6 +91,8 @@ class ModelTrainer:
         model = self.loaded.model
         if isinstance(model, PeftModel):
             self.tracker.stage("saving", "Saving the adapter")
+            # Until now a folder on this disk, so that no checkpoint asked the Hub about it.
+            model.active_peft_config.base_model_name_or_path = self.config.model.base_model
             # Embeddings are frozen; "auto" would ask the Hub about the base model.
             self._write("adapter", lambda folder: model.save_pretrained(folder, save_embedding_layers=False))
         else:

@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
 from pipeline.chat_template import ChatTemplate, UnusableConversation, mask_tokens
 from pipeline.data.example import Example, Message
+from pipeline.data.integrity.image_files import ImageFiles
 from pipeline.errors import DataProblem
 from pipeline.row_encoder import IGNORED, RowEncoder
+from pipeline.vision.images import UnreadableImage, readable
+from pipeline.vision.rows import ImageRowEncoder, row_encoder
 
 State = Literal["trained", "context", "truncated"]
 
@@ -44,15 +48,21 @@ def view_tokens(
     *,
     train_on: Literal["assistant", "all"],
     max_length: int | None,
+    processor: ProcessorMixin | None = None,
+    folder: Path | None = None,
 ) -> list[dict[str, Any]]:
     """The sequences of an example as plain data. Tokens past `max_length` are truncated; None cuts nothing.
 
+    With the `processor` of a model that sees, the images below the data set's `folder` are tokens, too.
+
     Raises:
-        DataProblem: the chat template cannot render the row.
+        DataProblem: the chat template cannot render the row, or an image of it cannot be opened.
         ModelUnavailable: the tokenizer has no usable chat template.
     """
-    encoder = RowEncoder(tokenizer, train_on=train_on)
+    encoder = row_encoder(tokenizer, processor, train_on=train_on)
     try:
+        if processor is not None and folder is not None:
+            example = readable(example, ImageFiles(folder))
         if example.chosen is not None:
             answers = {"chosen": example.chosen, "rejected": example.rejected}
             sequences = [
@@ -66,14 +76,14 @@ def view_tokens(
             sequences = [_sequence("prompt", tokenizer, text, ids, offsets, [False] * len(ids), max_length)]
         else:
             sequences = [_row("row", example, encoder, max_length)]
-    except UnusableConversation as error:
+    except (UnusableConversation, UnreadableImage) as error:
         raise DataProblem(f"Row {example.row} cannot be rendered: {error}.") from error
     return [
         {"title": item.title, "counts": item.counts, "tokens": [asdict(t) for t in item.tokens]} for item in sequences
     ]
 
 
-def _row(title: str, example: Example, encoder: RowEncoder, max_length: int | None) -> TokenSequence:
+def _row(title: str, example: Example, encoder: RowEncoder | ImageRowEncoder, max_length: int | None) -> TokenSequence:
     dropped: list[str] = []
     rows = encoder.encode([example], on_dropped=lambda row: dropped.append(row.reason))
     if not rows:
@@ -82,7 +92,7 @@ def _row(title: str, example: Example, encoder: RowEncoder, max_length: int | No
     # The first token of a row is never predicted.
     trained[0] = False
     if example.messages is not None:
-        text = encoder.template.render(example.messages, example.tools).text
+        text = encoder.text(example)
         _, offsets = _encode(encoder.tokenizer, text)
     else:
         text, bos = example.text or "", encoder.tokenizer.bos_token

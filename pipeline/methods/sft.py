@@ -20,8 +20,8 @@ from pipeline.length_groups import LengthGroupedSampler
 from pipeline.methods import Encoder
 from pipeline.methods.arguments import shared_arguments
 from pipeline.model_manager import LoadedModel
-from pipeline.row_encoder import RowEncoder, TokenizedRow
-from pipeline.vision.rows import ImageRowEncoder
+from pipeline.row_encoder import TokenizedRow
+from pipeline.vision.rows import row_encoder
 
 Batching = Literal["grouped", "packed", "random"]
 # Attention implementations that keep packed rows apart without computing the products between them.
@@ -30,9 +30,7 @@ VARLEN_ATTENTION = {"flash_attention_2", "flash_attention_3"}
 
 def encoder(config: FineTuneJobConfig, loaded: LoadedModel) -> Encoder:
     """What turns conversations and texts, with images where the model sees them, into token ids and labels."""
-    if loaded.processor is not None:
-        return ImageRowEncoder(loaded.processor, train_on=config.method.train_on)
-    return RowEncoder(loaded.tokenizer, train_on=config.method.train_on)
+    return row_encoder(loaded.tokenizer, loaded.processor, train_on=config.method.train_on)
 
 
 def build_trainer(

@@ -49,9 +49,7 @@ class Provider(Protocol):
             InvalidConfig: a named layer does not exist.
         """
 
-    def save_merged(
-        self, model: "PeftModel", folder: Path, *, config: "ModelConfig", dtype: "torch.dtype"
-    ) -> None:
+    def save_merged(self, model: "PeftModel", folder: Path, *, config: "ModelConfig", dtype: "torch.dtype") -> None:
         """Write the base model with the adapter merged into it, in `dtype`, as safetensors.
 
         A quantized base is read again in `dtype` from where `config` says. The model is unusable afterwards.

@@ -25,7 +25,7 @@ from pipeline.providers.loaded_checks import require_architecture, require_weigh
 from pipeline.providers.loading_errors import explained
 from pipeline.providers.merging import save_merged
 from pipeline.providers.model_source import fetch_model, located
-from pipeline.providers.quantization import prepare_for_training, quantization_config, require_variant
+from pipeline.providers.quantization import numbered, prepare_for_training, quantization_config, require_variant
 from pipeline.providers.target_modules import embedding_names, target_modules
 from pipeline.vision.limits import text_model_problem
 
@@ -94,8 +94,6 @@ def load_model(config: ModelConfig, *, task: Task, weight_dtype: torch.dtype, de
             **_quantized(config, task, model_config, weight_dtype=weight_dtype, device=device),
         )
     require_weights(model, told["missing_keys"], name=config.base_model)
-    # What the adapter says it belongs to: not a folder of this machine's cache.
-    model.name_or_path = model.config.name_or_path = config.base_model
     if config.quantization != "none":
         prepare_for_training(model)
         return model
@@ -110,7 +108,7 @@ def _quantized(
     quantization = quantization_config(
         config.quantization, MODEL_CLASSES[task], model_config, compute_dtype=weight_dtype
     )
-    return {"quantization_config": quantization, "device_map": {"": device}}
+    return {"quantization_config": quantization, "device_map": {"": numbered(device)}}
 
 
 def attach_lora(model: PreTrainedModel, config: LoraConfig, *, task: Task) -> PeftModel:

@@ -10,16 +10,14 @@ from contextlib import redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from pipeline.config import ModelConfig
 from pipeline.errors import InvalidConfig, Problem
 
-UNSLOTH_VERSION = "2026.10.9"
-# With its dependencies it asks for packages that no training here uses, and for a newer certifi than most indexes have.
-UNSLOTH_INSTALL = f"pip install --no-deps unsloth=={UNSLOTH_VERSION} unsloth_zoo=={UNSLOTH_VERSION}"
+_PACKAGES = {"unsloth": "2026.10.9", "unsloth_zoo": "2026.10.9"}
 UNSLOTH_READS_TEXT = "Unsloth is used for text only, and the rows have images. Choose the provider huggingface."
-_PACKAGES = ("unsloth", "unsloth_zoo")
 _CHANGED_LIBRARIES = ("transformers", "trl", "peft")
 _SETTINGS = {
     # It would download a file of the Hub to be counted.
@@ -31,14 +29,31 @@ _SETTINGS = {
 }
 
 
+def unsloth_folder() -> Path:
+    """Where unsloth is installed: not in the environment, where the package `studio` that it brings would hide ours."""
+    return Path(os.environ.get("LAPIDARY_HOME", "~/.lapidary")).expanduser() / "unsloth"
+
+
+def install_command(folder: Path) -> str:
+    """The command that installs unsloth into `folder`.
+
+    Its own list of dependencies asks for packages that no training here uses, and for a newer certifi than most
+    package indexes have; those that matter are dependencies of this project.
+    """
+    packages = " ".join(f"{name}=={version}" for name, version in _PACKAGES.items())
+    return f"pip install --upgrade --no-deps --target {quote(str(folder))} {packages}"
+
+
 def unsloth_problem() -> str | None:
     """Why unsloth cannot be used in this environment, and what to do; None where it can. Does not import it."""
     if sys.platform == "darwin":
         return "Unsloth trains with MLX on a Mac, and the trainers here need PyTorch. Choose the provider huggingface."
-    missing = [name for name in _PACKAGES if find_spec(name) is None]
+    folder = unsloth_folder()
+    missing = [name for name in _PACKAGES if not _is_importable(name) and not (folder / name / "__init__.py").is_file()]
     if not missing:
         return None
-    return f"{' and '.join(missing)} cannot be found. Run: {UNSLOTH_INSTALL} — or choose the provider huggingface."
+    seen = f"{' and '.join(missing)} cannot be found."
+    return f"{seen} Choose the provider huggingface, or run: {install_command(folder)}"
 
 
 def import_provider(config: ModelConfig, *, compiled_code: Path) -> None:
@@ -55,6 +70,9 @@ def import_provider(config: ModelConfig, *, compiled_code: Path) -> None:
     early = [name for name in _CHANGED_LIBRARIES if name in sys.modules]
     if early:
         raise ImportError(f"unsloth has to be imported before {', '.join(early)}.")
+    if not all(map(_is_importable, _PACKAGES)):
+        # Last, so that nothing else is taken from there that the environment has.
+        sys.path.append(str(unsloth_folder()))
     os.environ.update(_SETTINGS, UNSLOTH_COMPILE_LOCATION=str(compiled_code))
     if _has_nvidia_gpu():
         # The one switch that leaves TRL's trainers as they are, with every setting that is given to them. Unsloth's own
@@ -69,6 +87,10 @@ def import_provider(config: ModelConfig, *, compiled_code: Path) -> None:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         message = f"Unsloth does not work here: {reason} Choose the provider huggingface."
         raise InvalidConfig([Problem("model.provider", message)]) from error
+
+
+def _is_importable(name: str) -> bool:
+    return find_spec(name) is not None
 
 
 def _has_nvidia_gpu() -> bool:

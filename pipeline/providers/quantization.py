@@ -34,6 +34,14 @@ def quantization_config(
     )
 
 
+def numbered(device: torch.device) -> torch.device:
+    """The device with its index, where it is no CPU.
+
+    Without one, accelerate takes the device of a quantized model for another than the one that it trains on.
+    """
+    return device if device.type == "cpu" else torch.device(device.type, torch.accelerator.current_device_index())
+
+
 def prepare_for_training(model: PreTrainedModel) -> None:
     """Keep bitsandbytes from rearranging 4-bit weights for inference: gradients computed after that would be wrong.
 

@@ -23,7 +23,7 @@ from pipeline.providers.loaded_checks import require_architecture, require_weigh
 from pipeline.providers.loading_errors import explained
 from pipeline.providers.merging import save_merged
 from pipeline.providers.model_source import fetch_model
-from pipeline.providers.quantization import prepare_for_training, quantized_bits
+from pipeline.providers.quantization import numbered, prepare_for_training, quantized_bits
 from pipeline.providers.target_modules import embedding_names, target_modules
 
 __all__ = ["attach_lora", "load_model", "load_processor", "load_tokenizer", "save_merged"]
@@ -68,7 +68,7 @@ def load_model(config: ModelConfig, *, task: Task, weight_dtype: torch.dtype, de
             **source,
             dtype=weight_dtype,
             load_in_4bit=config.quantization == "4bit",
-            device_map={"": str(device)},
+            device_map={"": numbered(device)},
             # Longer rows are cut by Unsloth, and another length than the model's own would stretch its positions.
             max_seq_length=model_config.get_text_config().max_position_embeddings,
             # The trainer switches it on where it is asked for.
@@ -80,8 +80,6 @@ def load_model(config: ModelConfig, *, task: Task, weight_dtype: torch.dtype, de
     _require_what_was_asked(model, config, weight_dtype=weight_dtype)
     # Its own way to generate leaves the layers without gradient checkpointing; that of the class does not.
     vars(model).pop("generate", None)
-    # What the adapter says it belongs to: not a folder of this machine's cache.
-    model.name_or_path = model.config.name_or_path = config.base_model
     return model
 
 

@@ -37,14 +37,28 @@ def keep_readable(found: ExampleSet, folder: Path) -> ExampleSet:
     files = ImageFiles(folder)
     kept = ExampleSet(found.mapping, dropped=list(found.dropped))
     for example, split in zip(found.examples, found.splits, strict=True):
-        reason = _first_problem(example, files)
-        if reason is None:
-            kept.examples.append(_anchored(example, files.folder))
+        try:
+            kept.examples.append(readable(example, files))
             kept.splits.append(split)
-        else:
-            kept.dropped.append(RowDropped(row=example.row, reason=reason))
+        except UnreadableImage as error:
+            kept.dropped.append(RowDropped(row=example.row, reason=str(error)))
     kept.dropped.sort(key=lambda dropped: dropped.row)
     return kept
+
+
+def readable(example: Example, files: ImageFiles) -> Example:
+    """The example with references that `open_image` takes: absolute paths, and base64 text as data addresses.
+
+    Raises:
+        UnreadableImage: an image is not there, is outside of the data set's folder, or does not open.
+    """
+    if not any(_references(example)):
+        return example
+    _refuse_problems(example, files)
+    turns = [
+        replace(turn, images=tuple(_anchor(image, files.folder) for image in turn.images)) for turn in example.messages
+    ]
+    return replace(example, messages=tuple(turns))
 
 
 def regroup_by_images(examples: Sequence[Example], groups: Sequence[int]) -> list[int]:
@@ -102,27 +116,18 @@ def _opened(reference: str) -> Iterator[Image.Image]:
         raise UnreadableImage(f"the image {name} cannot be read: {reason}") from error
 
 
-def _first_problem(example: Example, files: ImageFiles) -> str | None:
+def _refuse_problems(example: Example, files: ImageFiles) -> None:
     for reference in _references(example):
         problem = files.problem(reference)
         if problem is not None:
             code, reason = problem
-            not_fetched = ", which is not fetched; download it and import it with the table"
-            return reason + not_fetched if code == "remote_images" else reason
-    return None
+            cure = ", which is not fetched; download it and import it with the table" if code == "remote_images" else ""
+            raise UnreadableImage(reason + cure)
 
 
 def _references(example: Example) -> Iterator[str]:
     for turn in example.messages or ():
         yield from turn.images
-
-
-def _anchored(example: Example, folder: Path) -> Example:
-    """The example with absolute paths, and with base64 text as data addresses."""
-    if not any(_references(example)):
-        return example
-    turns = [replace(turn, images=tuple(_anchor(image, folder) for image in turn.images)) for turn in example.messages]
-    return replace(example, messages=tuple(turns))
 
 
 def _anchor(reference: str, folder: Path) -> str:

@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 from datasets import Dataset
-from transformers import ProcessorMixin
+from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
 from pipeline.chat_template import ChatTemplate, UnusableConversation, mask_tokens
 from pipeline.data.example import Example, UnusableRow
 from pipeline.events import RowDropped
 from pipeline.row_encoder import IGNORED, RowEncoder, TokenizedRow
 from pipeline.vision.images import Size, UnreadableImage, image_size
-from pipeline.vision.placeholders import Placeholders, UnusableImages
+from pipeline.vision.placeholders import Expanded, Placeholders, UnusableImages
 from pipeline.vision.turns import image_template
 
 
@@ -70,10 +70,7 @@ class ImageRowEncoder:
         if example.messages is None:
             (row,) = RowEncoder(self.tokenizer, train_on="all").encode([example], on_dropped=_nothing)
             return self._row(example.row, row.input_ids, row.labels, in_image=[False] * len(row.input_ids))
-        images = tuple(image for message in example.messages for image in message.images)
-        sizes = tuple(image_size(image) for image in images)
-        rendered = self.template.render(example.messages, example.tools)
-        expanded = self.placeholders.expand(rendered, sizes)
+        images, sizes, expanded = self._expand(example)
         # The template has written the special tokens; adding them again would double the first one.
         encoded = self.tokenizer(expanded.text, add_special_tokens=False, return_offsets_mapping=True)
         ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
@@ -84,6 +81,20 @@ class ImageRowEncoder:
         row = self._row(example.row, ids, labels, in_image=in_image)
         return replace(row, images=images, sizes=sizes)
 
+    def text(self, example: Example) -> str:
+        """A conversation as the model reads it, the tokens of its images included.
+
+        Raises:
+            UnusableConversation, UnusableImages, UnreadableImage: it cannot be rendered.
+        """
+        return self._expand(example)[2].text
+
+    def _expand(self, example: Example) -> tuple[tuple[str, ...], tuple[Size, ...], Expanded]:
+        turns = example.messages or ()
+        images = tuple(image for turn in turns for image in turn.images)
+        sizes = tuple(image_size(image) for image in images)
+        return images, sizes, self.placeholders.expand(self.template.render(turns, example.tools), sizes)
+
     def _row(self, number: int, ids: list[int], labels: list[int], *, in_image: list[bool]) -> ImageRow:
         stray = {token for token, inside in zip(ids, in_image, strict=True) if not inside} & self._image_ids
         if stray:
@@ -91,6 +102,15 @@ class ImageRowEncoder:
             raise UnusableImages(f"its text has {written}, which stands for a part of an image")
         end = max((index + 1 for index, inside in enumerate(in_image) if inside), default=0)
         return ImageRow(number, ids, labels, images_end=end)
+
+
+def row_encoder(
+    tokenizer: PreTrainedTokenizerBase, processor: ProcessorMixin | None, *, train_on: Literal["assistant", "all"]
+) -> RowEncoder | ImageRowEncoder:
+    """What tokenises rows: for images, too, where there is the processor of a model that sees."""
+    if processor is None:
+        return RowEncoder(tokenizer, train_on=train_on)
+    return ImageRowEncoder(processor, train_on=train_on)
 
 
 def image_dataset(rows: Sequence[ImageRow]) -> Dataset:

@@ -84,6 +84,25 @@ def test_downloaded_model_is_not_announced(tmp_path: Path) -> None:
     assert findings_for(document, tmp_path, cached_models=frozenset({name})) == {}
 
 
+def test_model_that_cannot_be_trained_is_told_with_the_reason(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(DEMO_MODEL, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "quantization_config": {"quant_method": "gptq"}}))
+    finding = findings_for({**demo_document(), "model": {"base_model": str(folder)}}, tmp_path)["model_not_trainable"]
+    assert "is quantized already (gptq)" in finding.message
+    address = {**demo_document(), "model": {"base_model": f"file://{folder}"}}
+    assert findings_for(address, tmp_path)["model_unknown"].message == finding.message
+
+
+@pytest.mark.parametrize(
+    ("address", "code"),
+    [("s3://bucket/gemma", "model_download"), ("hf://a/b", "model_download"), ("ftp://a/b", "model_unknown")],
+)
+def test_address_of_a_model_is_looked_at(tmp_path: Path, address: str, code: str) -> None:
+    assert code in findings_for({**demo_document(), "model": {"base_model": address}}, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("code", "lost"), [("model_without_weights", "model.safetensors"), ("no_chat_template", "chat_template.jinja")]
 )

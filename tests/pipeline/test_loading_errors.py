@@ -16,7 +16,10 @@ RESPONSE = httpx.Response(403, request=httpx.Request("GET", "https://huggingface
     ("cause", "sentence"),
     [
         (GatedRepoError("no", response=RESPONSE), r"Accept its licence at https://huggingface.co/acme/stone-1b"),
-        (RepositoryNotFoundError("a private or gated repo", response=RESPONSE), r"There is no model acme/stone-1b on the Hugging Face Hub"),
+        (
+            RepositoryNotFoundError("a private or gated repo", response=RESPONSE),
+            r"There is no model acme/stone-1b on the Hugging Face Hub",
+        ),
         (RevisionNotFoundError("no", response=RESPONSE), r"has no revision 'v9'"),
         (HfHubHTTPError("quota", response=RESPONSE), r"refused to send acme/stone-1b: quota"),
         (ConnectionError("no route"), r"the Hugging Face Hub cannot be reached"),

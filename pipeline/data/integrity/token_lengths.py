@@ -7,19 +7,22 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Literal
 
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, ProcessorMixin
 
 from pipeline.chat_template import UnusableConversation
 from pipeline.data.build_example import build_example
 from pipeline.data.example import Example, Message, UnusableRow
 from pipeline.data.integrity.catalogue import Severity
 from pipeline.data.integrity.flags import Flags
+from pipeline.data.integrity.image_files import ImageFiles
 from pipeline.data.integrity.lengths import build_histogram, default_max_length
 from pipeline.data.integrity.report import IntegrityFinding, TokenReport, sort_findings
 from pipeline.data.mapping import Mapping
 from pipeline.data.row_store import RowStore
 from pipeline.errors import DataProblem
 from pipeline.row_encoder import IGNORED, RowEncoder
+from pipeline.vision.images import UnreadableImage, readable
+from pipeline.vision.rows import ImageRowEncoder, row_encoder
 
 Progress = Callable[[float, str], None]
 _BATCH_ROWS = 256
@@ -51,8 +54,11 @@ def check_tokens(
     max_length: int | None,
     train_on: Literal["assistant", "all"],
     progress: Progress,
+    processor: ProcessorMixin | None = None,
 ) -> TokenReport:
     """Lengths of all usable rows in tokens. `max_length` None: the limit that a run would take from the lengths.
+
+    With the `processor` of a model that sees, images are tokens, too.
 
     A preference is as long as the longer of its two answers with the prompt; of a prompt alone nothing is trained on.
 
@@ -61,10 +67,11 @@ def check_tokens(
         ModelUnavailable: the rows are conversations and the tokenizer has no usable chat template.
     """
     began = time.monotonic()
-    encoder = RowEncoder(tokenizer, train_on=train_on)
+    encoder = row_encoder(tokenizer, processor, train_on=train_on)
     found = _Lengths()
     with Flags(None) as flags:
-        for batch in _batches(_examples(store, mapping, progress)):
+        examples = _examples(store, mapping, progress)
+        for batch in _batches(examples if processor is None else _readable(examples, ImageFiles(store.folder), flags)):
             if mapping.format == "prompt_only":
                 _measure_prompts(batch, encoder, found, flags)
             else:
@@ -109,13 +116,21 @@ def _examples(store: RowStore, mapping: Mapping, progress: Progress) -> Iterator
             continue
 
 
+def _readable(examples: Iterable[Example], files: ImageFiles, flags: Flags) -> Iterator[Example]:
+    for example in examples:
+        try:
+            yield readable(example, files)
+        except UnreadableImage as error:
+            flags.add("unrenderable_rows", example.row, str(error))
+
+
 def _batches(examples: Iterable[Example]) -> Iterator[list[Example]]:
     iterator = iter(examples)
     while batch := list(islice(iterator, _BATCH_ROWS)):
         yield batch
 
 
-def _measure(batch: list[Example], encoder: RowEncoder, found: _Lengths, flags: Flags) -> None:
+def _measure(batch: list[Example], encoder: RowEncoder | ImageRowEncoder, found: _Lengths, flags: Flags) -> None:
     """Rows are encoded as training encodes them; the two sides of a preference one after the other."""
     sides = [example if example.chosen is None else _side(example, example.chosen) for example in batch]
     sides += [_side(example, example.rejected) for example in batch if example.rejected is not None]
@@ -135,7 +150,9 @@ def _measure(batch: list[Example], encoder: RowEncoder, found: _Lengths, flags: 
     _flag_folded(batch, encoder, flags)
 
 
-def _measure_prompts(batch: list[Example], encoder: RowEncoder, found: _Lengths, flags: Flags) -> None:
+def _measure_prompts(
+    batch: list[Example], encoder: RowEncoder | ImageRowEncoder, found: _Lengths, flags: Flags
+) -> None:
     for example in batch:
         try:
             text = encoder.template.prompt(example.messages or (), example.tools)
@@ -152,7 +169,7 @@ def _side(example: Example, answer: tuple[Message, ...]) -> Example:
     return replace(example, messages=(*(example.messages or ()), *answer), chosen=None, rejected=None)
 
 
-def _flag_folded(batch: list[Example], encoder: RowEncoder, flags: Flags) -> None:
+def _flag_folded(batch: list[Example], encoder: RowEncoder | ImageRowEncoder, flags: Flags) -> None:
     for example in batch:
         if example.messages and example.messages[0].role == "system" and encoder.template.folds_system:
             flags.add("system_turns_folded", example.row, "has a system turn")
@@ -168,7 +185,7 @@ def _flag_untrained(found: _Lengths, limit: int, flags: Flags) -> int:
 
 
 def _check_specials(
-    tokenizer: PreTrainedTokenizerBase, encoder: RowEncoder, mapping: Mapping
+    tokenizer: PreTrainedTokenizerBase, encoder: RowEncoder | ImageRowEncoder, mapping: Mapping
 ) -> list[IntegrityFinding]:
     """Tokens that end a turn or a row and cannot be learned."""
     found = []

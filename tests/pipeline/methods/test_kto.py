@@ -22,7 +22,7 @@ from pipeline.methods.arguments import shared_arguments
 from pipeline.methods.kto import MismatchingCollator, UnpairedTrainer, build_trainer, training_arguments
 from pipeline.model_manager import LoadedModel, ModelManager
 from tests.pipeline.conftest import MakeConfig
-from tests.tiny_gemma import STONES, write_jsonl
+from tests.tiny_gemma import STONES, build_tiny_multimodal, write_jsonl
 
 Row = dict[str, Any]
 BATCH = 4
@@ -287,6 +287,15 @@ def test_what_is_saved_is_one_adapter_and_the_models_own_tokens(
     merged = AutoModelForCausalLM.from_pretrained(tracker.run_dir.artifact("merged"))
     assert (merged.config.pad_token_id, merged.generation_config.pad_token_id) == (None, None)
     assert merged.generation_config.eos_token_id == model.generation_config.eos_token_id
+
+
+def test_multimodal_model_learns_in_bf16(make_kto: MakeConfig, tracker: JobTracker, tmp_path: Path) -> None:
+    base = build_tiny_multimodal(tmp_path / "model")
+    config = make_kto(model={"base_model": str(base), "precision": "bf16"}, training={"max_steps": 6})
+    trainer = ours(config, tracker)
+    trainer.train()
+    assert logged(trainer, "loss")[0] == pytest.approx(0.5, abs=0.01)
+    assert logged(trainer, "rewards/margins")[-1] > 0.01
 
 
 def test_resumed_run_has_the_values_of_an_unbroken_one(make_kto: MakeConfig, tracker: JobTracker) -> None:

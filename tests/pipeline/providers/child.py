@@ -4,7 +4,7 @@ import json
 import sys
 from typing import Any
 
-from pipeline.config import LoraConfig, ModelConfig
+from pipeline.config import ModelConfig
 from pipeline.errors import UserError
 from pipeline.providers.model_source import fetch_model
 
@@ -29,13 +29,7 @@ def load(config: ModelConfig) -> dict[str, Any]:
 
     tokenizer = huggingface.load_tokenizer(config)
     model = huggingface.load_model(config, task="causal_lm", weight_dtype=torch.float32, device=torch.device("cpu"))
-    weights = model.num_parameters()
-    adapted = huggingface.attach_lora(model, LoraConfig(rank=1), task="causal_lm")
-    return {
-        "tokens": len(tokenizer),
-        "weights": weights,
-        "adapter_of": adapted.peft_config["default"].base_model_name_or_path,
-    }
+    return {"tokens": len(tokenizer), "weights": model.num_parameters()}
 
 
 if __name__ == "__main__":

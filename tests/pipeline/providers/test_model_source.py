@@ -10,7 +10,10 @@ from typing import Any, Self
 
 import pytest
 
+from pipeline.fine_tune_job import FineTuneJob
+from pipeline.job_tracker import JobTracker
 from tests.hub_server import HubServer
+from tests.pipeline.conftest import MakeConfig
 from tests.s3_server import S3Server
 
 PROJECT = Path(__file__).parents[3]
@@ -194,13 +197,21 @@ def test_folder_is_used_where_it_lies(child: Child, tmp_path: Path) -> None:
     assert "There is no folder at" in child.fetch(f"file://{tmp_path}/none")["text"]
 
 
-def test_models_from_elsewhere_are_loaded_and_named_after_their_place(
-    child: Child, hub: HubServer, store: S3Server, tiny_gemma: Path
-) -> None:
+def test_models_from_elsewhere_are_loaded(child: Child, hub: HubServer, store: S3Server, tiny_gemma: Path) -> None:
     files = {path.name: path.read_bytes() for path in tiny_gemma.iterdir()}
     hub.add_model("gems/nano", files)
     here = child.load(str(tiny_gemma))
-    assert here["adapter_of"] == str(tiny_gemma)
     assert here["weights"] > 30_000 and here["tokens"] > 300
     for place in ("gems/nano", put(store, "nano", files)):
-        assert child.load(place) == {**here, "adapter_of": place}
+        assert child.load(place) == here
+
+
+def test_adapter_says_what_it_was_trained_on(make_config: MakeConfig, tracker: JobTracker, tiny_gemma: Path) -> None:
+    address = f"file://{tiny_gemma}"
+    config = make_config(
+        model={"base_model": address}, training={"max_steps": 1}, evaluation={"samples": 0}, dataset={"eval_share": 0}
+    )
+    with tracker:
+        FineTuneJob(config, tracker.run_dir, tracker).run()
+    saved = json.loads((tracker.run_dir.artifact("adapter") / "adapter_config.json").read_text())
+    assert saved["base_model_name_or_path"] == address

@@ -1,11 +1,12 @@
 """The provider unsloth: it is imported first and only where it is asked for, and trains what the other one trains.
 
-Tests marked `unsloth` need it; every one of them trains in a process of its own, because unsloth changes the
-libraries that this process has imported.
+Tests marked `unsloth` need it in its folder; every one of them trains in a process of its own, because unsloth changes
+the libraries that this process has imported.
 """
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -28,7 +29,7 @@ from pipeline.fine_tune_job import FineTuneJob
 from pipeline.job_tracker import JobTracker
 from pipeline.methods.sft import choose_batching
 from pipeline.model_manager import ModelManager
-from pipeline.providers.import_order import UNSLOTH_INSTALL, import_provider, unsloth_problem
+from pipeline.providers.import_order import import_provider, install_command, unsloth_folder, unsloth_problem
 from pipeline.run_dir import RunDir
 from pipeline.validation import parse_job_config
 from tests.pipeline.conftest import MakeConfig
@@ -36,6 +37,8 @@ from tests.tiny_gemma import STONES, write_jsonl
 
 MakeJob = Callable[[str, dict[str, Any]], FineTuneJobConfig]
 REPOSITORY = Path(__file__).parents[3]
+# Where it was installed for these tests: in the home of whoever started them, or in LAPIDARY_HOME.
+INSTALLED = unsloth_folder().resolve()
 # Python's own way to say that a module cannot be imported, whether it is installed or not.
 HIDDEN = "import sys; sys.modules['unsloth'] = sys.modules['unsloth_zoo'] = None\n"
 # Runs the jobs of these folders one after the other, as `python -m pipeline run` does with one.
@@ -109,6 +112,14 @@ def child(
     )
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A LAPIDARY_HOME with unsloth in it."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "unsloth").symlink_to(INSTALLED)
+    return str(folder)
+
+
 @pytest.fixture
 def not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "unsloth", None)
@@ -127,8 +138,8 @@ def test_run_without_unsloth_fails_at_once_with_the_install_line(make_config: Ma
     done = child(code, run_dir.path)
     assert done.returncode == 1, done.stderr
     assert done.stderr.splitlines()[-1] == (
-        "model.provider: unsloth and unsloth_zoo cannot be found. Run: pip install --no-deps unsloth==2026.10.9 "
-        "unsloth_zoo==2026.10.9 — or choose the provider huggingface."
+        "model.provider: unsloth and unsloth_zoo cannot be found. Choose the provider huggingface, or run: pip install "
+        f"--upgrade --no-deps --target {tmp_path}/lapidary/unsloth unsloth==2026.10.9 unsloth_zoo==2026.10.9"
     )
     failed = run_dir.read_events()[0][-1]
     assert isinstance(failed, JobFailed)
@@ -138,7 +149,7 @@ def test_run_without_unsloth_fails_at_once_with_the_install_line(make_config: Ma
 @pytest.mark.usefixtures("not_installed")
 def test_loading_without_unsloth_names_the_install_line(make_config: MakeConfig, tracker: JobTracker) -> None:
     manager = ModelManager(make_config(model={"provider": "unsloth"}), tracker)
-    with pytest.raises(InvalidConfig, match=UNSLOTH_INSTALL):
+    with pytest.raises(InvalidConfig, match=re.escape(install_command(unsloth_folder()))):
         manager.load()
 
 
@@ -147,7 +158,7 @@ def test_preflight_offers_the_other_provider_where_unsloth_is_missing(make_confi
     config = make_config(model={"provider": "unsloth"})
     (finding,) = check_provider(config, gather_facts(config, data=None, output_dir=tmp_path))
     assert (finding.code, finding.severity, finding.field) == ("unsloth_missing", "error", "model.provider")
-    assert UNSLOTH_INSTALL in finding.message
+    assert finding.message.endswith(install_command(unsloth_folder()))
     other = make_config(model={"provider": finding.fixes[0].patch["model.provider"]})
     assert check_provider(other, gather_facts(other, data=None, output_dir=tmp_path)) == []
 
@@ -184,8 +195,18 @@ def test_unsloth_is_not_left_to_pack(make_config: MakeConfig) -> None:
     assert choose_batching(make_config(model={"provider": "unsloth"}), attention=attention) == "grouped"
 
 
-def test_guide_has_the_install_line() -> None:
-    assert f"\n{UNSLOTH_INSTALL}\n" in (REPOSITORY / "docs" / "unsloth.md").read_text(encoding="utf-8")
+def test_guide_has_the_install_command() -> None:
+    command = install_command(Path("/home/me/.lapidary/unsloth")).replace("/home/me", "~")
+    assert f"\n{command}\n" in (REPOSITORY / "docs" / "unsloth.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("not_installed")
+def test_unsloth_is_found_in_its_folder_once_it_is_installed(tmp_path: Path) -> None:
+    assert unsloth_problem() is not None
+    for package in ("unsloth", "unsloth_zoo"):
+        (unsloth_folder() / package).mkdir(parents=True)
+        (unsloth_folder() / package / "__init__.py").touch()
+    assert unsloth_problem() is None
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +235,7 @@ def trained_with_unsloth(documents: MakeJob, tmp_path_factory: pytest.TempPathFa
     run_dirs = {name: RunDir(tmp_path_factory.mktemp(name) / "run") for name in VARIANTS}
     for name, run_dir in run_dirs.items():
         run_dir.create(documents("unsloth", VARIANTS[name]))
-    done = child(DRIVER, *(run_dir.path for run_dir in run_dirs.values()), HF_HUB_OFFLINE="1")
+    done = child(DRIVER, *(run_dir.path for run_dir in run_dirs.values()), LAPIDARY_HOME=home, HF_HUB_OFFLINE="1")
     assert done.returncode == 0, done.stderr
     return run_dirs
 
@@ -262,7 +283,9 @@ def test_training_is_that_of_the_other_provider(
 
 
 @pytest.mark.unsloth
-def test_command_learns_quietly_and_leaves_a_plain_adapter_and_model(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_command_learns_quietly_and_leaves_a_plain_adapter_and_model(
+    make_config: MakeConfig, home: str, tmp_path: Path
+) -> None:
     sections = {
         "training": {"max_steps": 30, "lr_scheduler": "constant", "save_strategy": "no"},
         "evaluation": {"samples": 0},
@@ -283,6 +306,7 @@ def test_command_learns_quietly_and_leaves_a_plain_adapter_and_model(make_config
     manifest = run_dir.read_manifest()
     assert manifest is not None
     assert [artifact.kind for artifact in manifest.artifacts] == ["adapter", "merged"]
+    assert manifest.versions["unsloth"] == "2026.10.9"
 
     ours = trained_here(make_config(**sections), tmp_path / "ours")
     kept = json.loads((ours.artifact("merged") / "config.json").read_text(encoding="utf-8"))
@@ -297,7 +321,7 @@ def test_command_learns_quietly_and_leaves_a_plain_adapter_and_model(make_config
 
 
 @pytest.mark.unsloth
-def test_four_bit_weights_are_trained_on(tmp_path: Path) -> None:
+def test_four_bit_weights_are_trained_on(home: str, tmp_path: Path) -> None:
     run_dir = RunDir(tmp_path / "run")
     run_dir.create(
         parse_job_config(
@@ -313,14 +337,14 @@ def test_four_bit_weights_are_trained_on(tmp_path: Path) -> None:
             }
         )
     )
-    done = child(DRIVER, run_dir.path)
+    done = child(DRIVER, run_dir.path, LAPIDARY_HOME=home)
     assert done.returncode == 0, done.stderr
     losses = [loss for loss, _ in values(run_dir)]
     assert losses[-1] < losses[0] / 2
 
 
 @pytest.mark.unsloth
-def test_what_unsloth_cannot_load_is_told(make_config: MakeConfig, tiny_gemma: Path, tmp_path: Path) -> None:
+def test_what_unsloth_cannot_load_is_told(make_config: MakeConfig, tiny_gemma: Path, home: str, tmp_path: Path) -> None:
     incomplete = tmp_path / "incomplete"
     copytree(tiny_gemma, incomplete)
     weights = load_file(incomplete / "model.safetensors")
@@ -334,7 +358,8 @@ def test_what_unsloth_cannot_load_is_told(make_config: MakeConfig, tiny_gemma: P
     for name, (model, _) in cases.items():
         run_dirs[name].create(make_config(model={**model, "provider": "unsloth"}))
     # Its own switch for processors on which bitsandbytes does not work.
-    done = child(DRIVER, *(run_dir.path for run_dir in run_dirs.values()), UNSLOTH_CPU_LOAD_IN_4BIT="0")
+    folders = [run_dir.path for run_dir in run_dirs.values()]
+    done = child(DRIVER, *folders, LAPIDARY_HOME=home, UNSLOTH_CPU_LOAD_IN_4BIT="0")
     assert done.returncode == 0, done.stderr
     for name, (_, sentence) in cases.items():
         failed = run_dirs[name].read_events()[0][-1]
@@ -343,7 +368,7 @@ def test_what_unsloth_cannot_load_is_told(make_config: MakeConfig, tiny_gemma: P
 
 
 @pytest.mark.unsloth
-def test_unsloth_has_to_come_first(tmp_path: Path) -> None:
+def test_unsloth_has_to_come_first(home: str, tmp_path: Path) -> None:
     code = (
         "import transformers, sys\n"
         "from pathlib import Path\n"
@@ -351,5 +376,5 @@ def test_unsloth_has_to_come_first(tmp_path: Path) -> None:
         "from pipeline.providers.import_order import import_provider\n"
         "import_provider(ModelConfig(base_model='x', provider='unsloth'), compiled_code=Path(sys.argv[1]))"
     )
-    done = child(code, tmp_path)
+    done = child(code, tmp_path, LAPIDARY_HOME=home)
     assert done.stderr.splitlines()[-1] == "ImportError: unsloth has to be imported before transformers."
