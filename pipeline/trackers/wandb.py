@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import wandb
+
 from pipeline.events import TrackerLinked, WarningRaised
 from pipeline.trackers import TrackedRun, TrackerFailed
 from pipeline.trackers.document import shown_settings
