@@ -230,7 +230,7 @@ def documents(tiny_gemma: Path, chats: Path, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="module")
-def trained_with_unsloth(documents: MakeJob, tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunDir]:
+def trained_with_unsloth(documents: MakeJob, home: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, RunDir]:
     """The run folders of all variants, trained by one process."""
     run_dirs = {name: RunDir(tmp_path_factory.mktemp(name) / "run") for name in VARIANTS}
     for name, run_dir in run_dirs.items():
@@ -295,11 +295,11 @@ def test_command_learns_quietly_and_leaves_a_plain_adapter_and_model(
     run_dir.create(make_config(**{**sections, "model": {"provider": "unsloth"}}))
     empty = tmp_path / "empty"
     empty.mkdir()
-    done = child(
-        "from pipeline.cli import main; import sys; sys.exit(main(['run', sys.argv[1]]))", run_dir.path, cwd=empty
-    )
+    command = "import sys; from pipeline.cli import main; status = main(['run', sys.argv[1]])"
+    done = child(f"{command}; import studio; print(studio.__file__)", run_dir.path, cwd=empty, LAPIDARY_HOME=home)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == ""
+    # Its own greetings, and its own package of that name, stay out of the way.
+    assert done.stdout == f"{REPOSITORY}/studio/__init__.py\n"
     assert list(empty.iterdir()) == []
     losses = [loss for loss, _ in values(run_dir)]
     assert losses[-1] < losses[0] - 0.3
