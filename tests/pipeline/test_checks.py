@@ -224,7 +224,8 @@ def test_setting_that_does_not_go_with_images_is_an_error(
 def test_tracker_without_its_library_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     document = {**demo_document(), "tracking": {"trackio": True}}
     assert findings_for(document, tmp_path) == {}
-    # Where Python looks for installed libraries.
+    # Where Python looks for installed libraries; another test may have loaded this one already.
+    monkeypatch.delitem(sys.modules, "trackio", raising=False)
     monkeypatch.setattr("sys.path", [path for path in sys.path if "site-packages" not in path])
     importlib.invalidate_caches()
     finding = findings_for(document, tmp_path)["tracker_missing"]
