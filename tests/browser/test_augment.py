@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.fields import fill
@@ -24,6 +25,7 @@ def write_rows(file: Path, count: int) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_typos_go_from_ten_to_a_new_version(page: Page, server: StudioProcess, tmp_path: Path) -> None:
     bring_in(page, server, write_rows(tmp_path / "drawers.jsonl", 100))
     page.get_by_role("button", name="Add rows").click()
@@ -61,6 +63,7 @@ def test_typos_go_from_ten_to_a_new_version(page: Page, server: StudioProcess, t
     expect(page.get_by_label("Description")).to_have_value("Version 1 with 24 rows added: 24 by slips of the keyboard.")
 
 
+@pytest.mark.slow
 def test_questions_about_a_document_through_an_endpoint(page: Page, server: StudioProcess, tmp_path: Path) -> None:
     key = "sk-test-0123456789/abcdef"
     saved = page.request.put(f"{server.url}/api/secrets/LAPIDARY_ENDPOINT_KEY", data={"value": key})

@@ -32,6 +32,8 @@ SHAPES = {
     "unpaired_preference.jsonl": "Answers marked good or bad",
     "prompt_only.jsonl": "Prompts for rewards",
 }
+# One of each kind on every run of the tests, all of them in .ci/run.
+OFTEN = ("sharegpt.json", "question_answer.csv", "preference.jsonl")
 
 
 def drop(page: Page, server: StudioProcess, file: Path) -> None:
@@ -42,7 +44,9 @@ def drop(page: Page, server: StudioProcess, file: Path) -> None:
     page.locator("#dataset-upload input[type=file]").set_input_files(str(file))
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in OFTEN else pytest.mark.slow) for name in SHAPES]
+)
 def test_public_shape_is_ready_without_mapping(page: Page, server: StudioProcess, name: str) -> None:
     drop(page, server, FIXTURES / name)
     expect(page.locator("#dataset-preview [data-ready]")).to_contain_text(SHAPES[name])

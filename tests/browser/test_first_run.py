@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from gradio_client import Client
 from playwright.sync_api import Page, expect
 
@@ -59,6 +60,7 @@ def test_wizard_to_playground_in_the_browser(page: Page, server: StudioProcess) 
     expect(page.get_by_role("link", name="first-model is done")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_same_through_the_gradio_client(server: StudioProcess) -> None:
     client = Client(server.url, verbose=False)
     assert client.predict(api_name="/health")["status"] == "healthy"
@@ -78,6 +80,7 @@ def test_same_through_the_gradio_client(server: StudioProcess) -> None:
     client.close()
 
 
+@pytest.mark.slow
 def test_same_on_the_command_line(tmp_path: Path) -> None:
     training = _recommended()["training"]
     run_dir = tmp_path / "run"

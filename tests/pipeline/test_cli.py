@@ -31,6 +31,7 @@ def losses(run_dir: RunDir) -> list[float]:
     return [event.metrics["loss"] for event in run_dir.read_events()[0] if isinstance(event, StepLogged)]
 
 
+@pytest.mark.slow
 def test_run_works_off_a_folder_the_same_way_twice(make_config: MakeConfig, tmp_path: Path) -> None:
     config = make_config(training={"max_steps": 4}, model={"precision": "auto"}, tuning={"dropout": 0.1})
     seen = []
@@ -75,6 +76,7 @@ def test_unusable_data_is_one_sentence_and_a_failed_event(make_config: MakeConfi
     assert failed.code == "data_problem"
 
 
+@pytest.mark.slow
 def test_model_of_the_hub_without_a_network(make_config: MakeConfig, tmp_path: Path) -> None:
     run_dir = RunDir(tmp_path / "run")
     run_dir.create(make_config(model={"base_model": "google/gemma-3-1b-it"}))
@@ -83,6 +85,7 @@ def test_model_of_the_hub_without_a_network(make_config: MakeConfig, tmp_path: P
     assert "the Hugging Face Hub cannot be reached" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_revision_chooses_what_is_loaded_from_the_hub_cache(
     make_config: MakeConfig, tiny_gemma: Path, tmp_path: Path
 ) -> None:

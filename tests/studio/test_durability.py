@@ -33,6 +33,7 @@ def test_run_survives_a_killed_studio_and_every_step_counts_once(own_server: Stu
     assert done["artifacts"]
 
 
+@pytest.mark.slow
 def test_run_that_ended_while_the_studio_was_down_is_completed(
     own_server: StudioProcess, pids_of: Callable[[Path], list[int]]
 ) -> None:
@@ -47,6 +48,7 @@ def test_run_that_ended_while_the_studio_was_down_is_completed(
     own_server.wait_for(job["job_id"], "completed", seconds=10)
 
 
+@pytest.mark.slow
 def test_terminated_studio_leaves_the_run_alive(
     own_server: StudioProcess, pids_of: Callable[[Path], list[int]]
 ) -> None:
@@ -71,6 +73,7 @@ def test_killed_child_is_explained(own_server: StudioProcess, pids_of: Callable[
     assert "signal 9" in ended["error"]["message"]
 
 
+@pytest.mark.slow
 def test_stop_and_keep_saves_what_was_learned(own_server: StudioProcess) -> None:
     _, job = own_server.post("/api/jobs", demo_document(max_steps=200))
     own_server.wait_for_step(job["job_id"], 2)

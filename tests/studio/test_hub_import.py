@@ -85,6 +85,7 @@ def test_chooser_shows_subsets_and_splits(studio: Studio) -> None:
         studio.registry.describe_hub("gems/none", owner="ana")
 
 
+@pytest.mark.slow
 def test_tokens_of_a_model_on_the_hub_need_no_weights(studio: Studio, hub: HubServer) -> None:
     names = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
     hub.add_model("gems/nano", {name: (DEMO_MODEL / name).read_bytes() for name in names})
@@ -97,6 +98,7 @@ def test_tokens_of_a_model_on_the_hub_need_no_weights(studio: Studio, hub: HubSe
     assert not [request for request in hub.requests if "safetensors" in request.path]
 
 
+@pytest.mark.slow
 def test_run_fetches_a_data_set_that_was_never_imported(studio: Studio) -> None:
     run = studio.submit({**demo_document(max_steps=2), "dataset": {"path": "gems/open"}}, owner="ana")
     ended = tick_until(studio, run, *RESTING, seconds=90)

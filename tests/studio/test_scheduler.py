@@ -22,6 +22,7 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
         yield studio
 
 
+@pytest.mark.slow
 def test_full_disk_in_mid_run_is_explained(studio: Studio) -> None:
     job = studio.submit(demo_document(max_steps=2), owner="ana")
     folder = studio.run_dir(job).path

@@ -115,6 +115,7 @@ def test_tensorboard_shows_what_the_run_recorded(tracked: Tracked) -> None:
         assert [point.value for point in board.Scalars(name)] == pytest.approx([value for _, value in points], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_broken_trackers_change_nothing_but_the_warnings(
     tracked: Tracked, document: dict[str, Any], tmp_path: Path
 ) -> None:

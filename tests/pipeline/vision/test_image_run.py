@@ -41,6 +41,7 @@ def ask(model: PreTrainedModel | PeftModel, processor: ProcessorMixin, colour: s
     return str(processor.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)).strip()
 
 
+@pytest.mark.slow
 def test_model_learns_to_name_the_colour_of_a_square(
     make_image_config: MakeConfig, tracker: JobTracker, tiny_seeing: Path, tmp_path: Path
 ) -> None:
