@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from peft import PeftModel
+from peft import PeftConfig, PeftModel, TaskType
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.generation.streamers import BaseStreamer
 
@@ -63,7 +63,7 @@ class TextGenerator:
         """Put the adapter in the folder `path` in the place of the present one; None takes it off.
 
         Raises:
-            ModelUnavailable: there is no adapter, or it was not made for this base model.
+            ModelUnavailable: there is no adapter, it does not write text, or it was not made for this base model.
         """
         if isinstance(self.model, PeftModel):
             self.model = self.model.unload()
@@ -72,6 +72,8 @@ class TextGenerator:
         if not (path / ADAPTER_FILE).is_file():
             raise ModelUnavailable(f"There is no adapter in {path}: it has no {ADAPTER_FILE}.")
         try:
+            if PeftConfig.from_pretrained(path).task_type == TaskType.SEQ_CLS:
+                raise ModelUnavailable(f"The adapter in {path} is a reward model: it rates answers and writes none.")
             self.model = PeftModel.from_pretrained(self.model, path).eval()
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise ModelUnavailable(

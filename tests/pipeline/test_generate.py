@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from peft import LoraConfig, get_peft_model
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedTokenizerBase,
+)
 
 from pipeline.data.example import Message
 from pipeline.errors import DataProblem, ModelUnavailable
@@ -125,3 +131,10 @@ def test_adapter_of_another_model_is_refused(adapter: Path, tmp_path: Path, tiny
     other = type(model)(config)
     with pytest.raises(ModelUnavailable, match="does not fit this base model"):
         TextGenerator(other, AutoTokenizer.from_pretrained(tiny_gemma)).use_adapter(adapter)
+
+
+def test_reward_model_is_refused(generator: TextGenerator, tiny_gemma: Path, tmp_path: Path) -> None:
+    rating = AutoModelForSequenceClassification.from_pretrained(tiny_gemma, num_labels=1)
+    get_peft_model(rating, LoraConfig(task_type="SEQ_CLS", target_modules=["q_proj"])).save_pretrained(tmp_path)
+    with pytest.raises(ModelUnavailable, match="is a reward model"):
+        generator.use_adapter(tmp_path)
