@@ -116,11 +116,14 @@ def test_settings_that_no_request_can_meet_end_the_run_after_what_came_before(
 
 
 def test_caller_that_wants_no_more_does_not_wait_for_pauses(server: EndpointServer, requests: list[Request]) -> None:
-    server.answer_next(Reply(), *[Reply(status=429, headers={"Retry-After": "200"})] * 3)
+    server.answer_next(*[Reply(status=429, headers={"Retry-After": "200"})] * 3)
+    known = outcome_with("not_applicable", attempts=0)
     config = endpoint_config(server)
     with EndpointClient(config, key=EndpointKey(None)) as client:
-        outcomes = ask_all(requests, client, concurrent=2)
+        outcomes = ask_all([known, *requests], client, concurrent=2)
         next(outcomes)
+        while not server.received:
+            time.sleep(0.01)
         started = time.monotonic()
         outcomes.close()
     assert time.monotonic() - started < 5
