@@ -65,6 +65,8 @@ def _problem(detail: ErrorDetails, fields: list[ConfigField], prefix: str) -> Pr
         return Problem(field, _unknown_key(path, fields))
     if detail["type"] == "missing":
         return Problem(field, "is required. Give it a value.")
+    if detail["type"] == "string_too_short" and not str(detail["input"]).strip():
+        return Problem(field, "is empty. Give it a value.")
     if detail["type"] == "string_pattern_mismatch" and detail["ctx"]["pattern"] == OUTPUT_NAME_PATTERN:
         rule = "needs 1 to 96 letters, digits, dots, hyphens or underscores, the first a letter or a digit"
         return Problem(field, f"{rule}; it was {_shown(detail['input'])}.")

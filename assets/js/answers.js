@@ -4,7 +4,7 @@ import { request } from "./api.js";
 import { h, replace } from "./dom.js";
 import { count } from "./format.js";
 
-const NAMES = { exact_match: "Exact match", f1: "F1", json_valid: "Valid JSON", bleu: "BLEU", chrf: "chrF", rouge1: "ROUGE-1", rouge2: "ROUGE-2", rougeL: "ROUGE-L" };
+const NAMES = { exact_match: "Exact match", f1: "F1", json_valid: "Valid JSON", json_equal: "Same JSON values", bleu: "BLEU", chrf: "chrF", rouge1: "ROUGE-1", rouge2: "ROUGE-2", rougeL: "ROUGE-L" };
 
 export function answers(slot, id) {
   let seen = "";
@@ -21,7 +21,7 @@ export function answers(slot, id) {
 
 function scores(found) {
   const names = Object.keys(found.tuned);
-  const row = (name) => h("tr", {}, h("th", { scope: "row" }, NAMES[name] || name.replaceAll("_", " ")), h("td", {}, found.base[name].toFixed(1)), h("td", {}, found.tuned[name].toFixed(1)));
+  const row = (name) => h("tr", {}, h("th", { scope: "row" }, NAMES[name] || name.replaceAll("_", " ")), h("td", { "data-label": "Base" }, found.base[name].toFixed(1)), h("td", { "data-label": "Tuned" }, found.tuned[name].toFixed(1)));
   return [
     h("h2", {}, "Base against tuned"),
     h("p", { class: "lap-meta" }, `The same ${count(found.rows)} held-out rows, the same decoding; 100 is best.`),

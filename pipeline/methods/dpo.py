@@ -16,7 +16,7 @@ from pipeline.data_manager import PreparedData
 from pipeline.length_groups import LengthGroupedSampler
 from pipeline.methods.arguments import shared_arguments
 from pipeline.methods.preference_logps import use_chunked_logps
-from pipeline.methods.preference_pairs import count_on, pair_sampler, trained_weights_kept, weigh_by_pairs
+from pipeline.methods.preference_pairs import count_on, pair_sampler, weigh_by_pairs
 from pipeline.methods.preference_reference import reference_for, settle_reference, stop_base_dropout
 from pipeline.model_manager import LoadedModel
 from pipeline.preference_rows import PreferenceEncoder, PreferenceRow
@@ -46,17 +46,16 @@ def build_trainer(
         config, loaded, output_dir=output_dir, max_length=data.max_length, evaluate=bool(data.evaluation)
     )
     stop_base_dropout(loaded.model)
-    with trained_weights_kept(loaded.model):
-        trainer = ChunkedDpoTrainer(
-            pair_sampler(config, data.train),
-            model=loaded.model,
-            ref_model=None if arguments.precompute_ref_log_probs else reference_for(loaded),
-            args=arguments,
-            train_dataset=_dataset(data.train),
-            eval_dataset=_dataset(data.evaluation) if data.evaluation else None,
-            processing_class=loaded.tokenizer,
-            callbacks=list(callbacks),
-        )
+    trainer = ChunkedDpoTrainer(
+        pair_sampler(config, data.train),
+        model=loaded.model,
+        ref_model=None if arguments.precompute_ref_log_probs else reference_for(loaded),
+        args=arguments,
+        train_dataset=_dataset(data.train),
+        eval_dataset=_dataset(data.evaluation) if data.evaluation else None,
+        processing_class=loaded.tokenizer,
+        callbacks=list(callbacks),
+    )
     settle_reference(trainer)
     return trainer
 

@@ -20,7 +20,6 @@ from pipeline.data_manager import PreparedData
 from pipeline.errors import DataProblem
 from pipeline.length_groups import LengthGroupedSampler
 from pipeline.methods.arguments import shared_arguments
-from pipeline.methods.preference_pairs import trained_weights_kept
 from pipeline.methods.preference_reference import reference_for, settle_reference, stop_base_dropout
 from pipeline.model_manager import LoadedModel
 from pipeline.prompt_answer import PromptAnswerEncoder
@@ -57,18 +56,17 @@ def build_trainer(
         pad_token_id=loaded.tokenizer.pad_token_id, max_length=data.max_length, spare_answers=_two_answers(data.train)
     )
     stop_base_dropout(loaded.model)
-    with trained_weights_kept(loaded.model):
-        trainer = UnpairedTrainer(
-            choose_sampler(config, data.train),
-            model=loaded.model,
-            ref_model=reference_for(loaded),
-            args=arguments,
-            data_collator=collator,
-            train_dataset=train,
-            eval_dataset=evaluation,
-            processing_class=loaded.tokenizer,
-            callbacks=list(callbacks),
-        )
+    trainer = UnpairedTrainer(
+        choose_sampler(config, data.train),
+        model=loaded.model,
+        ref_model=reference_for(loaded),
+        args=arguments,
+        data_collator=collator,
+        train_dataset=train,
+        eval_dataset=evaluation,
+        processing_class=loaded.tokenizer,
+        callbacks=list(callbacks),
+    )
     settle_reference(trainer)
     return trainer
 

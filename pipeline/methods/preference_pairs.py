@@ -1,10 +1,7 @@
-"""What the trainers of preference pairs share: the order of pairs, logged values, and weights that keep their width."""
+"""What the trainers of preference pairs share: the order of pairs, and logged values."""
 
-from collections.abc import Iterator, MutableMapping, Sequence
-from contextlib import contextmanager
+from collections.abc import MutableMapping, Sequence
 from typing import Any
-
-import torch
 
 from pipeline.callbacks import last_value
 from pipeline.config import FineTuneJobConfig
@@ -31,12 +28,3 @@ def count_on(trainer: Any) -> None:
     """Let a resumed run count its tokens on from the last logged value: TRL does not keep the count in checkpoints."""
     if trainer._total_train_tokens == 0:
         trainer._total_train_tokens = int(last_value(trainer.state.log_history, "num_tokens"))
-
-
-@contextmanager
-def trained_weights_kept(model: torch.nn.Module) -> Iterator[None]:
-    """Undo the rounding of trained weights to bf16, which TRL's trainers do where the base is quantized."""
-    trained = [(parameter, parameter.data) for parameter in model.parameters() if parameter.requires_grad]
-    yield
-    for parameter, data in trained:
-        parameter.data = data

@@ -17,7 +17,7 @@ from pipeline.data_manager import PreparedData
 from pipeline.events import RowDropped
 from pipeline.length_groups import LengthGroupedSampler
 from pipeline.methods.arguments import shared_arguments
-from pipeline.methods.preference_pairs import count_on, pair_sampler, trained_weights_kept, weigh_by_pairs
+from pipeline.methods.preference_pairs import count_on, pair_sampler, weigh_by_pairs
 from pipeline.methods.preference_reference import stop_base_dropout
 from pipeline.model_manager import LoadedModel
 from pipeline.preference_rows import PreferenceEncoder, PreferenceRow
@@ -66,18 +66,17 @@ def build_trainer(
 ) -> "PairScoreTrainer":
     """The trainer for this configuration, which writes its checkpoints below `output_dir`."""
     stop_base_dropout(loaded.model)
-    with trained_weights_kept(loaded.model):
-        return PairScoreTrainer(
-            pair_sampler(config, data.train),
-            model=loaded.model,
-            args=training_arguments(
-                config, loaded, output_dir=output_dir, max_length=data.max_length, evaluate=bool(data.evaluation)
-            ),
-            train_dataset=_dataset(data.train),
-            eval_dataset=_dataset(data.evaluation) if data.evaluation else None,
-            processing_class=loaded.tokenizer,
-            callbacks=list(callbacks),
-        )
+    return PairScoreTrainer(
+        pair_sampler(config, data.train),
+        model=loaded.model,
+        args=training_arguments(
+            config, loaded, output_dir=output_dir, max_length=data.max_length, evaluate=bool(data.evaluation)
+        ),
+        train_dataset=_dataset(data.train),
+        eval_dataset=_dataset(data.evaluation) if data.evaluation else None,
+        processing_class=loaded.tokenizer,
+        callbacks=list(callbacks),
+    )
 
 
 def training_arguments(

@@ -53,7 +53,9 @@ def readable_size(count: int) -> str:
 
 
 def field_label(path: str) -> str:
-    """The name of a field for people."""
+    """The name of a field for people, as the pages have it."""
+    if path == "dataset.path":
+        return "Data set"
     return path.rsplit(".", 1)[-1].replace("_", " ").capitalize() if path else "This configuration"
 
 

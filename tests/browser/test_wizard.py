@@ -48,6 +48,12 @@ def test_learning_rate_that_is_no_number_is_named_and_kept(page: Page, server: S
     expect(page.get_by_label("Epochs")).to_be_visible()
 
 
+def test_missing_data_set_is_named_as_the_page_names_it(page: Page, server: StudioProcess) -> None:
+    open_dataset_step(page, server)
+    page.locator("#continue-1").click()
+    expect(page.locator("#wizard-problems [role=alert]")).to_contain_text("Data set is empty. Give it a value.")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "place", "sentence"),
     [

@@ -67,6 +67,11 @@ def test_unknown_kind_of_tuning_names_the_kinds() -> None:
     assert "full" in message
 
 
+@pytest.mark.parametrize("path", ["", " "])
+def test_empty_text_is_called_empty(path: str) -> None:
+    assert problems_of({**MINIMAL, "dataset": {"path": path}}) == {"dataset.path": "is empty. Give it a value."}
+
+
 def test_document_is_frozen() -> None:
     config = parse_job_config(MINIMAL)
     with pytest.raises(ValidationError, match="frozen"):
