@@ -77,14 +77,15 @@ class ModelManager:
         processor = self.provider.load_processor(model_config) if sees_images else None
         tokenizer = self.provider.load_tokenizer(model_config) if processor is None else processor.tokenizer
         self._download(model_config)
-        # Small updates vanish in 16-bit weights: what is trained stays in fp32, and autocast computes in 16 bit.
-        weight_dtype = DTYPES[precision] if self.config.tuning.kind == "lora" else torch.float32
-        task = self._task(sees_images)
+        weight_dtype = weight_dtype_of(self.config, precision)
+        task = task_of(self.config, sees_images=sees_images)
         # The head of a reward model starts at random.
         set_seed(self.config.training.seed)
         base = self.provider.load_model(model_config, task=task, weight_dtype=weight_dtype, device=device)
+        told = "Attaching the LoRA adapter" if self.config.tuning.kind == "lora" else "Choosing the weights to train"
+        self.tracker.stage("loading_model", told, progress=ADAPTER_PROGRESS)
         loaded = LoadedModel(
-            model=self._choose_trainable(base, task),
+            model=choose_trainable(base, self.config, task=task, provider=self.provider),
             tokenizer=tokenizer,
             precision=precision,
             device=device,
@@ -93,22 +94,6 @@ class ModelManager:
         )
         self._report(loaded)
         return loaded
-
-    def _task(self, sees_images: bool) -> Task:
-        if self.config.method.kind == "reward":
-            return "seq_cls"
-        return "image_text_to_text" if sees_images else "causal_lm"
-
-    def _choose_trainable(self, base: PreTrainedModel, task: Task) -> PreTrainedModel | PeftModel:
-        set_seed(self.config.training.seed)
-        match self.config.tuning:
-            case LoraConfig() as lora:
-                self.tracker.stage("loading_model", "Attaching the LoRA adapter", progress=ADAPTER_PROGRESS)
-                return self.provider.attach_lora(base, lora, task=task)
-            case FullConfig() as full:
-                self.tracker.stage("loading_model", "Choosing the weights to train", progress=ADAPTER_PROGRESS)
-                train_language_model(base, embeddings=full.train_embeddings)
-                return base
 
     def _download(self, model_config: ModelConfig) -> None:
         told: float | None = None
@@ -137,6 +122,34 @@ class ModelManager:
                 attention=loaded.attention,
             )
         )
+
+
+def task_of(config: FineTuneJobConfig, *, sees_images: bool) -> Task:
+    """What the base model is loaded for."""
+    if config.method.kind == "reward":
+        return "seq_cls"
+    return "image_text_to_text" if sees_images else "causal_lm"
+
+
+def weight_dtype_of(config: FineTuneJobConfig, precision: Precision) -> torch.dtype:
+    """The number format of the base model's weights.
+
+    Small updates vanish in 16-bit weights: what is trained stays in fp32, and autocast computes in 16 bit.
+    """
+    return DTYPES[precision] if config.tuning.kind == "lora" else torch.float32
+
+
+def choose_trainable(
+    base: PreTrainedModel, config: FineTuneJobConfig, *, task: Task, provider: Provider
+) -> PreTrainedModel | PeftModel:
+    """The model with its adapter, or with the weights chosen that a full fine-tune trains; the rest is frozen."""
+    set_seed(config.training.seed)
+    match config.tuning:
+        case LoraConfig() as lora:
+            return provider.attach_lora(base, lora, task=task)
+        case FullConfig() as full:
+            train_language_model(base, embeddings=full.train_embeddings)
+            return base
 
 
 def choose_device() -> torch.device:

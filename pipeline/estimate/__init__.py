@@ -1,0 +1,1 @@
+"""What a run will need before it is started: its own training loop, run on tensors that have no contents."""

@@ -1,0 +1,180 @@
+"""Traces one step of a run: its own trainer, model and rows, on hollow tensors."""
+
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
+
+from pipeline.config import FineTuneJobConfig
+from pipeline.data_manager import PreparedData
+from pipeline.estimate.hollow import hollow
+from pipeline.estimate.hollow_model import hollow_model
+from pipeline.estimate.ledger import Ledger, Peak
+from pipeline.estimate.operations import Operation, Tally
+from pipeline.methods import method_for
+from pipeline.model_manager import LoadedModel, Precision, choose_trainable, task_of, weight_dtype_of
+from pipeline.providers import provider_for
+from pipeline.providers.quantization import trained_weights_kept
+
+# With more of them each adds to the gradients of the one before, as the second does.
+_MOST_ACCUMULATED = 2
+
+
+@dataclass(frozen=True)
+class StepTrace:
+    """Where the memory of a step goes, and what there is to compute. The parts are in the order of time."""
+
+    peaks: Mapping[str, Peak]
+    operations: Mapping[str, Counter[Operation]]
+    parameters: int
+    trainable_parameters: int
+
+
+def trace_step(
+    config: FineTuneJobConfig,
+    model_config: PreTrainedConfig,
+    *,
+    rows: Sequence[Any],
+    tokenizer: PreTrainedTokenizerBase,
+    precision: Precision,
+    max_length: int,
+    granule: int = 1,
+) -> StepTrace:
+    """One optimiser step of `config` on `rows`, the encoded rows of one batch.
+
+    `granule`: every tensor takes a multiple of so many bytes.
+    """
+    vocabulary = model_config.get_text_config().vocab_size
+    ledger, tally = Ledger(granule=granule, vocabularies=[vocabulary]), Tally()
+    device = torch.device("cpu")
+    accumulated = min(config.training.gradient_accumulation_steps, _MOST_ACCUMULATED)
+    short = _one_step_of(config, accumulated)
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        stack.enter_context(hollow(device, ledger=ledger, listener=tally))
+        model = _model(config, model_config, precision=precision, device=device, ledger=ledger)
+        loaded = LoadedModel(
+            model=model,
+            tokenizer=tokenizer,
+            precision=precision,
+            device=device,
+            context_length=model_config.get_text_config().max_position_embeddings,
+        )
+        watch = _Watch(ledger, tally)
+        watch.mark_layers(loaded.base)
+        with trained_weights_kept(model):
+            trainer = method_for(config.method.kind).build_trainer(
+                short,
+                loaded,
+                data=PreparedData(list(rows) * accumulated, [], max_length),
+                output_dir=Path(folder),
+                callbacks=[watch],
+            )
+        watch.trainer = trainer
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+    weights = list(model.parameters())
+    return StepTrace(
+        peaks=ledger.peaks,
+        operations=tally.counts,
+        parameters=sum(weight.numel() for weight in weights),
+        trainable_parameters=sum(weight.numel() for weight in weights if weight.requires_grad),
+    )
+
+
+def _one_step_of(config: FineTuneJobConfig, accumulated: int) -> FineTuneJobConfig:
+    training = config.training.model_copy(
+        update={
+            "max_steps": 1,
+            "gradient_accumulation_steps": accumulated,
+            "eval_strategy": "no",
+            "save_strategy": "no",
+            "logging_steps": 1,
+        }
+    )
+    evaluation = config.evaluation.model_copy(update={"keep_best": False, "early_stopping": None})
+    return config.model_copy(update={"training": training, "evaluation": evaluation})
+
+
+def _model(
+    config: FineTuneJobConfig,
+    model_config: PreTrainedConfig,
+    *,
+    precision: Precision,
+    device: torch.device,
+    ledger: Ledger,
+) -> Any:
+    task = task_of(config, sees_images=False)
+    base = hollow_model(
+        config.model, model_config, task=task, weight_dtype=weight_dtype_of(config, precision), device=device
+    )
+    ledger.assign([*base.parameters(), *base.buffers()], "weights")
+    model = choose_trainable(base, config, task=task, provider=provider_for("huggingface"))
+    if config.tuning.kind == "lora":
+        ledger.assign([weight for weight in model.parameters() if weight.requires_grad], "adapter")
+    return model
+
+
+class _Watch(TrainerCallback):
+    """Says which part of the step is going on, and what gradients and moments are for."""
+
+    def __init__(self, ledger: Ledger, tally: Tally) -> None:
+        self.ledger = ledger
+        self.tally = tally
+        self.trainer: Any = None
+
+    def enter(self, part: str) -> None:
+        self.ledger.enter(part)
+        self.tally.enter(part)
+
+    def mark_layers(self, base: PreTrainedModel) -> None:
+        """Tell the first layer and the last one from the rest."""
+        layers = getattr(base.get_decoder(), "layers", None)
+        if not layers:
+            return
+        layers[0].register_forward_pre_hook(lambda *_: self._forward("forward"))
+        layers[-1].register_forward_pre_hook(lambda *_: self._forward("forward, last layer"))
+        layers[0].register_forward_hook(self._marks_backward("backward, first layer"))
+        layers[-1].register_forward_hook(self._marks_backward("backward"))
+        layers[-1].register_forward_hook(lambda *_: self._forward("loss"))
+
+    def _forward(self, part: str) -> None:
+        # A layer that is computed again belongs to the backward pass.
+        if torch._C._current_graph_task_id() == -1:
+            self.enter(part)
+
+    def _marks_backward(self, part: str) -> Any:
+        def mark(module: torch.nn.Module, args: Any, output: Any) -> None:
+            states = output[0] if isinstance(output, tuple) else output
+            if states.requires_grad and torch._C._current_graph_task_id() == -1:
+                states.register_hook(lambda _: self.enter(part))
+
+        return mark
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """The moments of the optimiser are there before a step but the first."""
+        optimizer = self.trainer.optimizer
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        for weight in weights:
+            weight.grad = torch.zeros_like(weight)
+        optimizer.step()
+        optimizer.zero_grad()
+        for weight in weights:
+            weight.register_post_accumulate_grad_hook(lambda weight: self.ledger.assign([weight.grad], "gradients"))
+        moments = [value for kept in optimizer.state.values() for value in kept.values()]
+        self.ledger.assign([value for value in moments if isinstance(value, torch.Tensor) and value.dim()], "optimizer")
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.enter("start")
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.enter("optimizer")
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.enter("after")
