@@ -103,6 +103,8 @@ def use_chunked_loss(model: PreTrainedModel) -> None:
             bias=head.bias,
             logit_scale=1.0 if logit_scale is None else logit_scale,
             softcap=softcap,
+            logits_per_chunk=LOGITS_PER_CHUNK,
+            logits_per_block=CPU_LOGITS_PER_BLOCK,
         )
         count = trained.sum()
         return ChunkedLossOutput(

@@ -12,11 +12,13 @@ from pipeline.estimate.ledger import Peak, Purpose
 from pipeline.estimate.operations import Operation
 from pipeline.estimate.step_trace import StepTrace
 
-# What is special about the first layer and the last one is in the trace of two; up to here nothing is gained.
-FEWEST_LAYERS = 2
-MOST_TRACED_WHOLE = 5
 # Settings by which layers of one model differ in ways that no list of the configuration tells.
 _UNEVEN = ("first_k_dense_replace", "mlp_only_layers", "attn_layer_period", "expert_layer_period", "moe_layer_freq")
+
+# What every trace takes besides its layers, in layers.
+_COST_OF_A_TRACE = 2
+# A layer that sees the last tokens only has the weights of one that sees all of them, and the same attention kernel.
+_ALIKE = {"full_attention", "sliding_attention"}
 
 
 @dataclass(frozen=True)
@@ -28,16 +30,20 @@ class _Depths:
     """Layers of the longer model, and how often what it has more is to be added."""
 
 
-def trace_deep(model_config: PreTrainedConfig, trace: Callable[[PreTrainedConfig], StepTrace]) -> StepTrace:
-    """`trace` of the whole model, from traces of models with few of its layers where all layers are of few kinds."""
+def trace_deep(model_config: PreTrainedConfig, trace: Callable[[PreTrainedConfig, Sequence[int]], StepTrace]) -> StepTrace:
+    """`trace` of the whole model, from traces of models with few of its layers where all layers are of few kinds.
+
+    `trace` takes the configuration of a model and the numbers of its layers in the whole one.
+    """
     depths = _depths(model_config.get_text_config())
     if depths is None:
-        return trace(model_config)
-    base = trace(with_layers(model_config, depths.base))
-    longer = [(trace(with_layers(model_config, layers)), times) for layers, times in depths.longer]
+        return trace(model_config, range(model_config.get_text_config().num_hidden_layers))
+    base = trace(with_layers(model_config, depths.base), depths.base)
+    longer = [(trace(with_layers(model_config, layers), layers), times) for layers, times in depths.longer]
     return StepTrace(
         peaks={part: _extended_peak(part, base, longer) for part in base.peaks},
         operations={part: _extended_counts(part, base, longer) for part in base.operations},
+        batches=base.batches,
         parameters=_extended(base.parameters, [(more.parameters, times) for more, times in longer]),
         trainable_parameters=_extended(
             base.trainable_parameters, [(more.trainable_parameters, times) for more, times in longer]
@@ -49,12 +55,15 @@ def with_layers(model_config: PreTrainedConfig, layers: Sequence[int]) -> PreTra
     """The configuration of a model that has only these layers of it."""
     shorter = copy.deepcopy(model_config)
     text = shorter.get_text_config()
-    shared = _shared_from(text)
+    shared, own = _shared_from(text), _own_settings(text)
+    text.per_layer_config = None
     for name, values in _layer_lists(text).items():
         setattr(text, name, [values[layer] for layer in layers])
     text.num_hidden_layers = len(layers)
     if shared is not None:
         text.num_kv_shared_layers = sum(layer >= shared for layer in layers)
+    if own:
+        text.per_layer_config = {place: own[layer] for place, layer in enumerate(layers) if layer in own}
     return shorter
 
 
@@ -65,36 +74,31 @@ def _depths(text: PreTrainedConfig) -> _Depths | None:
     kinds: dict[Any, list[int]] = {}
     for layer in range(count):
         kinds.setdefault(_kind_of(text, layer), []).append(layer)
-    base = {layers[0] for layers in kinds.values()}
-    for layer in range(count - 1, -1, -1):
-        if len(base) >= FEWEST_LAYERS:
-            break
-        base.add(layer)
-    chosen = {kind: [layer for layer in layers if layer in base] for kind, layers in kinds.items()}
+    # The first layer, and of each kind the last, are those at which the memory of a step is highest.
+    base = {0, *(layers[-1] for layers in kinds.values())}
     longer = []
-    for kind, layers in kinds.items():
+    for layers in kinds.values():
         rest = [layer for layer in layers if layer not in base]
         if rest:
-            longer.append((tuple(sorted({*base, rest[0]})), len(layers) - len(chosen[kind])))
-    if len(base) + sum(len(layers) for layers, _ in longer) >= max(count, MOST_TRACED_WHOLE):
+            longer.append((tuple(sorted({*base, rest[0]})), len(rest)))
+    traced = len(base) + sum(len(layers) for layers, _ in longer)
+    if traced + _COST_OF_A_TRACE * (1 + len(longer)) >= count:
         return None
     return _Depths(tuple(sorted(base)), tuple(longer))
 
 
 def _kind_of(text: PreTrainedConfig, layer: int) -> Any:
     """Layers of one kind are alike in all that costs memory."""
-    shared = _shared_from(text)
-    lists = _layer_lists(text)
-    if _attends_alike(text):
+    shared, own, lists = _shared_from(text), _own_settings(text), _layer_lists(text)
+    if not own and set(lists.get("layer_types", ())) <= _ALIKE:
         lists.pop("layer_types", None)
-    return tuple(str(values[layer]) for values in lists.values()), shared is not None and layer >= shared
+    settings = tuple(str(values[layer]) for values in lists.values())
+    return settings, str(own.get(layer)), shared is not None and layer >= shared
 
 
-def _attends_alike(text: PreTrainedConfig) -> bool:
-    """Whether layers that see all tokens have the shapes of those that see the last ones."""
-    kinds = set(getattr(text, "layer_types", None) or ())
-    own_shapes = ("global_head_dim", "num_global_key_value_heads", "attention_k_eq_v")
-    return kinds <= {"full_attention", "sliding_attention"} and not any(getattr(text, name, None) for name in own_shapes)
+def _own_settings(text: PreTrainedConfig) -> dict[int, Any]:
+    """Settings of single layers that are not those of the others."""
+    return dict(text._heterogeneity_spec.per_layer_overrides) if text.is_heterogeneous else {}
 
 
 def _layer_lists(text: PreTrainedConfig) -> dict[str, Sequence[Any]]:

@@ -77,8 +77,11 @@ def _hollow_weight(
 
 def _in_4_bits(module: Any, weight: Any, values: torch.Tensor) -> torch.nn.Parameter:
     # bitsandbytes' own class of weights cannot hold a hollow tensor; its layer asks for these attributes only.
-    from bitsandbytes.functional import quantize_4bit
+    from bitsandbytes.functional import create_dynamic_map, name2qmap, quantize_4bit
 
+    with _disable_current_modes():
+        # It would keep a hollow one for good.
+        name2qmap.setdefault("dynamic", create_dynamic_map())
     packed, state = quantize_4bit(
         values,
         blocksize=weight.blocksize,

@@ -115,10 +115,10 @@ class _Watch(TorchDispatchMode):
 
 
 @contextmanager
-def watched(ledger: Ledger) -> Iterator[Ledger]:
+def watched(ledger: Ledger) -> Iterator[None]:
     """Count all tensors that are made in this thread and in its backward passes."""
     with _Watch(ledger):
-        yield ledger
+        yield
 
 
 def tensors_in(result: Any) -> list[torch.Tensor]:

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from pipeline.config import FineTuneJobConfig
 from pipeline.data_manager import PreparedData
+from pipeline.estimate.as_cuda import computing_as_cuda
 from pipeline.estimate.hollow import hollow
 from pipeline.estimate.hollow_model import hollow_model
 from pipeline.estimate.ledger import Ledger, Peak
@@ -24,14 +25,20 @@ from pipeline.providers.quantization import trained_weights_kept
 
 # With more of them each adds to the gradients of the one before, as the second does.
 _MOST_ACCUMULATED = 2
+# PyTorch's CUDA allocator hands out multiples of 512 bytes (c10/cuda/CUDACachingAllocator, kMinBlockSize).
+GPU_GRANULE = 512
 
 
 @dataclass(frozen=True)
 class StepTrace:
-    """Where the memory of a step goes, and what there is to compute. The parts are in the order of time."""
+    """Where the memory of a step goes, and what there is to compute. The parts are in the order of time.
+
+    `batches` went through the model before the optimiser's update: one, or two where gradients add up.
+    """
 
     peaks: Mapping[str, Peak]
     operations: Mapping[str, Counter[Operation]]
+    batches: int
     parameters: int
     trainable_parameters: int
 
@@ -44,20 +51,24 @@ def trace_step(
     tokenizer: PreTrainedTokenizerBase,
     precision: Precision,
     max_length: int,
-    granule: int = 1,
+    layers: Sequence[int],
+    on_gpu: bool = False,
 ) -> StepTrace:
     """One optimiser step of `config` on `rows`, the encoded rows of one batch.
 
-    `granule`: every tensor takes a multiple of so many bytes.
+    `layers` are the names of the model's layers, in the names of the parts that begin with them.
+    `on_gpu`: as it would be computed and stored on a GPU; else as on this machine's processor.
     """
     vocabulary = model_config.get_text_config().vocab_size
-    ledger, tally = Ledger(granule=granule, vocabularies=[vocabulary]), Tally()
+    ledger, tally = Ledger(granule=GPU_GRANULE if on_gpu else 1, vocabularies=[vocabulary]), Tally()
     device = torch.device("cpu")
     accumulated = min(config.training.gradient_accumulation_steps, _MOST_ACCUMULATED)
     short = _one_step_of(config, accumulated)
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(hollow(device, ledger=ledger, listener=tally))
+        if on_gpu:
+            stack.enter_context(computing_as_cuda())
         model = _model(config, model_config, precision=precision, device=device, ledger=ledger)
         loaded = LoadedModel(
             model=model,
@@ -67,7 +78,7 @@ def trace_step(
             context_length=model_config.get_text_config().max_position_embeddings,
         )
         watch = _Watch(ledger, tally)
-        watch.mark_layers(loaded.base)
+        watch.mark_layers(loaded.base, layers)
         with trained_weights_kept(model):
             trainer = method_for(config.method.kind).build_trainer(
                 short,
@@ -83,6 +94,7 @@ def trace_step(
     return StepTrace(
         peaks=ledger.peaks,
         operations=tally.counts,
+        batches=accumulated,
         parameters=sum(weight.numel() for weight in weights),
         trainable_parameters=sum(weight.numel() for weight in weights if weight.requires_grad),
     )
@@ -130,30 +142,31 @@ class _Watch(TrainerCallback):
         self.trainer: Any = None
 
     def enter(self, part: str) -> None:
+        """All that is between two parts of the loop is of one kind of work."""
         self.ledger.enter(part)
         self.tally.enter(part)
 
-    def mark_layers(self, base: PreTrainedModel) -> None:
-        """Tell the first layer and the last one from the rest."""
-        layers = getattr(base.get_decoder(), "layers", None)
-        if not layers:
-            return
-        layers[0].register_forward_pre_hook(lambda *_: self._forward("forward"))
-        layers[-1].register_forward_pre_hook(lambda *_: self._forward("forward, last layer"))
-        layers[0].register_forward_hook(self._marks_backward("backward, first layer"))
-        layers[-1].register_forward_hook(self._marks_backward("backward"))
-        layers[-1].register_forward_hook(lambda *_: self._forward("loss"))
+    def mark_layers(self, base: PreTrainedModel, names: Sequence[int]) -> None:
+        """Tell the layers apart, on the way to the loss and on the way back."""
+        layers = base.get_decoder().layers
+        for name, layer in zip(names, layers, strict=True):
+            layer.register_forward_pre_hook(self._marks_forward(f"forward {name}"))
+            layer.register_forward_hook(self._marks_backward(f"backward {name}"))
+        layers[-1].register_forward_hook(self._marks_forward("loss"))
 
-    def _forward(self, part: str) -> None:
-        # A layer that is computed again belongs to the backward pass.
-        if torch._C._current_graph_task_id() == -1:
-            self.enter(part)
+    def _marks_forward(self, part: str) -> Callable[..., None]:
+        def mark(*_: Any) -> None:
+            # A layer that is computed again belongs to the backward pass.
+            if torch._C._current_graph_task_id() == -1:
+                self.ledger.enter(part)
 
-    def _marks_backward(self, part: str) -> Any:
+        return mark
+
+    def _marks_backward(self, part: str) -> Callable[..., None]:
         def mark(module: torch.nn.Module, args: Any, output: Any) -> None:
             states = output[0] if isinstance(output, tuple) else output
             if states.requires_grad and torch._C._current_graph_task_id() == -1:
-                states.register_hook(lambda _: self.enter(part))
+                states.register_hook(lambda _: self.ledger.enter(part))
 
         return mark
 
@@ -171,7 +184,7 @@ class _Watch(TrainerCallback):
         self.ledger.assign([value for value in moments if isinstance(value, torch.Tensor) and value.dim()], "optimizer")
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.enter("start")
+        self.enter("batch")
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.enter("optimizer")
