@@ -107,6 +107,13 @@ def list_jobs(
     return session.exec(query.offset(offset).limit(limit)).all(), total
 
 
+def count_results(session: Session, name: str, *, owner: str) -> int:
+    """How many runs of `owner` have this name and have a result, or may get one."""
+    without = (JobState.FAILED, JobState.CANCELLED)
+    where = (col(Job.owner) == owner, col(Job.name) == name, col(Job.kind) == "train", col(Job.state).not_in(without))
+    return session.exec(select(func.count()).select_from(Job).where(*where)).one()
+
+
 def live_jobs(session: Session) -> Sequence[Job]:
     """Jobs that may have a process."""
     return session.exec(select(Job).where(col(Job.state).in_(LIVE))).all()

@@ -23,6 +23,7 @@ from studio.augmentation import Augmentations
 from studio.auth import Authenticator, TokenLogin
 from studio.catalog import Catalog
 from studio.databench import Databench
+from studio.fact_finder import FactFinder
 from studio.hardware import list_gpus
 from studio.keys import Keys, without_studio_secrets
 from studio.launchers.local import LocalLauncher
@@ -71,6 +72,7 @@ def build_studio(settings: Settings, environment: dict[str, str]) -> Studio:
     )
     databench = Databench(environment, imports=settings.imports)
     registry = Registry(settings, database, scheduler, databench)
+    catalog = Catalog(settings.assets)
     return Studio(
         settings,
         database,
@@ -78,8 +80,17 @@ def build_studio(settings: Settings, environment: dict[str, str]) -> Studio:
         registry=registry,
         augmentations=Augmentations(settings, database, scheduler, registry),
         workbench=Workbench(environment),
-        catalog=Catalog(settings.assets),
+        catalog=catalog,
         keys=keys,
+        facts=FactFinder(
+            settings,
+            database,
+            catalog=catalog,
+            keys=keys,
+            keys_of_runs=KEYS_OF_CHILDREN,
+            environment=environment,
+            list_gpus=list_gpus,
+        ),
     )
 
 

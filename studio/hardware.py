@@ -1,18 +1,8 @@
 """What this machine has: GPUs with their free memory, without loading torch."""
 
-from dataclasses import dataclass
-
 import pynvml
 
-
-@dataclass(frozen=True)
-class Gpu:
-    """One NVIDIA GPU; memory in bytes."""
-
-    index: int
-    name: str
-    memory_total: int
-    memory_free: int
+from pipeline.checks.machine import Gpu
 
 
 def list_gpus() -> list[Gpu]:
@@ -30,4 +20,9 @@ def list_gpus() -> list[Gpu]:
 def _gpu(index: int) -> Gpu:
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-    return Gpu(index, str(pynvml.nvmlDeviceGetName(handle)), int(memory.total), int(memory.free))
+    try:
+        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+        capability = (int(major), int(minor))
+    except pynvml.NVMLError:
+        capability = None
+    return Gpu(index, str(pynvml.nvmlDeviceGetName(handle)), int(memory.total), int(memory.free), capability)

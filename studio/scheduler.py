@@ -12,11 +12,11 @@ from db.columns import utc_now
 from db.database import Database
 from db.models import Job
 from db.states import JobState
+from pipeline.checks.machine import Gpu
 from pipeline.errors import UserError
 from pipeline.run_dir import RunDir
 from studio.datasets import register_import
 from studio.death import explain_death
-from studio.hardware import Gpu
 from studio.launchers import Exit, Launcher, ProcessIdentity
 from studio.settings import Settings
 

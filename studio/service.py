@@ -11,7 +11,7 @@ from db.database import Database
 from db.models import Artifact, Draft, Job
 from db.states import JobState
 from pipeline.checks import run_checks
-from pipeline.checks.facts import Facts, gather_facts
+from pipeline.checks.facts import Facts
 from pipeline.checks.finding import Finding
 from pipeline.checks.schedule import total_steps
 from pipeline.config import FineTuneJobConfig
@@ -24,7 +24,7 @@ from studio.augmentation import Augmentations
 from studio.catalog import Catalog
 from studio.containment import contain
 from studio.datasets import ModelTraits, model_traits
-from studio.hub_cache import cached_models
+from studio.fact_finder import FactFinder
 from studio.keys import Keys
 from studio.line_client import RequestFailed
 from studio.registry import Forbidden, Registry
@@ -88,6 +88,7 @@ class Studio:
         workbench: Workbench,
         catalog: Catalog,
         keys: Keys,
+        facts: FactFinder,
     ) -> None:
         self.settings = settings
         self.database = database
@@ -97,6 +98,7 @@ class Studio:
         self.workbench = workbench
         self.catalog = catalog
         self.keys = keys
+        self.facts = facts
 
     # Runs
 
@@ -104,12 +106,7 @@ class Studio:
         """Check a configuration as it would be checked on submission. Raises InvalidConfig."""
         config = self._resolve(parse_job_config(data), owner=owner)
         contain(config, self.settings)
-        facts = gather_facts(
-            config,
-            data=self._look_at_data(config, owner=owner),
-            output_dir=self.settings.runs,
-            cached_models=cached_models(),
-        )
+        facts = self.facts.gather(config, data=self._look_at_data(config, owner=owner), owner=owner)
         return Preflight(config, facts, run_checks(config, facts))
 
     def submit(self, data: Mapping[str, Any], *, owner: str) -> Job:

@@ -76,6 +76,11 @@ class Settings:
         return self.host in LOOPBACK and not self.on_space
 
     @property
+    def is_ephemeral(self) -> bool:
+        """Whether the home is lost at a restart: on a Space, unless storage is attached there."""
+        return self.on_space and not any(folder.is_mount() for folder in (self.home, *self.home.parents[:-1]))
+
+    @property
     def journal_mode(self) -> str:
         """SQLite's journal: WAL needs shared memory, which a Space's network disk lacks."""
         return "DELETE" if self.on_space else "WAL"

@@ -1,14 +1,17 @@
 """What the documents say is so."""
 
+import ast
 import re
 import tomllib
 from pathlib import Path
 
 import yaml
 
+from pipeline.checks.data import TOLD_ELSEWHERE
 from pipeline.config import FineTuneJobConfig
 from pipeline.config_fields import config_fields
 from pipeline.config_reference import config_reference
+from pipeline.data.integrity.catalogue import ROW_PROBLEMS
 from studio.catalog import Catalog
 from studio.forms import Form
 
@@ -83,3 +86,32 @@ def test_recommended_settings_are_settings() -> None:
     known = {leaf.path for leaf in config_fields()}
     for model in Catalog(PROJECT / "assets").models.values():
         assert set(model.recommended) <= known
+
+
+def severities_in(folder: Path) -> dict[str, set[str]]:
+    """The severities with which each finding is made, from the calls in the modules of a folder."""
+    found: dict[str, set[str]] = {}
+    for path in folder.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(func=ast.Name(id="error" | "warning" | "info" as severity), args=[code, *_]):
+                    pass
+                case ast.Call(func=ast.Name(id="_finding"), args=[code, ast.Constant(value=severity), *_]):
+                    pass
+                case _:
+                    continue
+            assert isinstance(code, ast.Constant), f"{path.name}:{node.lineno}: the code is no literal"
+            found.setdefault(str(code.value), set()).add(str(severity))
+    return found
+
+
+def test_every_check_is_in_the_table_of_checks() -> None:
+    rows = {code: {problem.severity} for code, problem in ROW_PROBLEMS.items()}
+    of_rows = rows | severities_in(PROJECT / "pipeline" / "data" / "integrity")
+    repeated = {code: told for code, told in of_rows.items() if told != {"info"} and code not in TOLD_ELSEWHERE}
+    text = (PROJECT / "docs" / "checks.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| `(\w+)` \| ([a-z, ]+) \| \S", text, re.MULTILINE)
+    assert {code: set(severity.split(", ")) for code, severity in table} == repeated | severities_in(
+        PROJECT / "pipeline" / "checks"
+    )
+    assert len({code for code, _ in table}) == len(table)

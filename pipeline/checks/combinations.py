@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from pipeline.checks.facts import Facts
-from pipeline.checks.finding import Finding, Fix
+from pipeline.checks.finding import Finding, Fix, error, info, warning
 from pipeline.checks.provider import provider_combinations
 from pipeline.config import FineTuneJobConfig
 from pipeline.errors import InvalidConfig, Problem
@@ -37,7 +37,7 @@ def _packing(config: FineTuneJobConfig) -> Iterator[Finding]:
     if config.training.batching != "packed":
         return
     if config.method.kind not in _PACKABLE:
-        yield _error(
+        yield error(
             "packing_other_method",
             "training.batching",
             f"Packing joins rows into one sequence, and {METHOD_NAMES[config.method.kind]} compares whole answers. "
@@ -50,7 +50,15 @@ def _packing(config: FineTuneJobConfig) -> Iterator[Finding]:
             "cost grows with the square of the packed length. Use auto, which packs only with FlashAttention 2."
         )
         fix = Fix(label="Choose batches automatically", patch={"training.batching": "auto"})
-        yield Finding(code="packing_slow", severity="warning", field="training.batching", message=message, fixes=(fix,))
+        yield warning("packing_slow", "training.batching", message, fix)
+
+
+def _batching(config: FineTuneJobConfig) -> Iterator[Finding]:
+    batching = config.training.batching
+    if config.method.kind == "grpo" and batching in ("grouped", "random"):
+        message = f"GRPO draws its prompts at random, so {batching} changes nothing. Auto says the same."
+        fix = Fix(label="Choose batches automatically", patch={"training.batching": "auto"})
+        yield info("batching_without_effect", "training.batching", message, fix)
 
 
 def _generations(config: FineTuneJobConfig) -> Iterator[Finding]:
@@ -61,7 +69,7 @@ def _generations(config: FineTuneJobConfig) -> Iterator[Finding]:
     accumulation = config.training.gradient_accumulation_steps
     while (config.training.per_device_batch_size * accumulation) % method.num_generations:
         accumulation += 1
-    yield _error(
+    yield error(
         "generations_do_not_divide",
         "method.num_generations",
         f"A step holds {rows} answers, which are no whole groups of {method.num_generations}. Add up {accumulation} "
@@ -72,7 +80,7 @@ def _generations(config: FineTuneJobConfig) -> Iterator[Finding]:
 
 def _company(config: FineTuneJobConfig) -> Iterator[Finding]:
     if config.method.kind == "kto" and config.training.per_device_batch_size < 2:
-        yield _error(
+        yield error(
             "batch_of_one_answer",
             "training.per_device_batch_size",
             "KTO reads each answer after another prompt of its batch too, and this batch has one row. Use 2 or more.",
@@ -85,14 +93,14 @@ def _smoothing(config: FineTuneJobConfig) -> Iterator[Finding]:
     if not isinstance(method, DpoConfig):
         return
     if method.label_smoothing > 0 and method.loss_type != "robust":
-        yield _error(
+        yield error(
             "smoothing_without_effect",
             "method.label_smoothing",
             f"The loss type {method.loss_type} does not use label smoothing. Set it to 0, or use robust.",
             Fix(label="No smoothing", patch={"method.label_smoothing": 0.0}),
         )
     if method.label_smoothing == 0 and method.loss_type == "robust":
-        yield _error(
+        yield error(
             "robust_without_smoothing",
             "method.label_smoothing",
             "The robust loss corrects for the share of pairs that are the wrong way round, and that share is 0. Give "
@@ -107,7 +115,7 @@ def _dropout(config: FineTuneJobConfig) -> Iterator[Finding]:
             "Unsloth's fast kernels work without dropout only; with it the slow path is taken. Set tuning.dropout to 0."
         )
         fix = Fix(label="No dropout", patch={"tuning.dropout": 0.0})
-        yield Finding(code="dropout_slow", severity="warning", field="tuning.dropout", message=message, fixes=(fix,))
+        yield warning("dropout_slow", "tuning.dropout", message, fix)
 
 
 def _evaluation(config: FineTuneJobConfig) -> Iterator[Finding]:
@@ -117,18 +125,19 @@ def _evaluation(config: FineTuneJobConfig) -> Iterator[Finding]:
         never = "training.eval_strategy is no, so there is none. Evaluate each epoch."
         if evaluation.keep_best:
             message = f"The weights of the best evaluation are to be kept, and {never}"
-            yield _error("no_best_evaluation", "evaluation.keep_best", message, fix)
+            yield error("no_best_evaluation", "evaluation.keep_best", message, fix)
         if evaluation.early_stopping is not None:
             message = f"The run is to stop after evaluations without a better one, and {never}"
-            yield _error("no_evaluation_to_stop_by", "evaluation.early_stopping", message, fix)
+            yield error("no_evaluation_to_stop_by", "evaluation.early_stopping", message, fix)
     if evaluation.score_rows > 0 and config.method.kind == "reward":
         message = "A reward model writes no answers that could be scored; its evaluations tell how often it is right."
         fix = Fix(label="Score no answers", patch={"evaluation.score_rows": 0})
-        yield _error("reward_model_answers", "evaluation.score_rows", f"{message} Set it to 0.", fix)
+        yield error("reward_model_answers", "evaluation.score_rows", f"{message} Set it to 0.", fix)
 
 
 _COMBINATIONS: tuple[Callable[[FineTuneJobConfig], Iterator[Finding]], ...] = (
     _packing,
+    _batching,
     _generations,
     _company,
     _smoothing,
@@ -136,7 +145,3 @@ _COMBINATIONS: tuple[Callable[[FineTuneJobConfig], Iterator[Finding]], ...] = (
     _evaluation,
     provider_combinations,
 )
-
-
-def _error(code: str, field: str, message: str, fix: Fix) -> Finding:
-    return Finding(code=code, severity="error", field=field, message=message, fixes=(fix,))

@@ -22,3 +22,18 @@ class Finding(BaseModel):
     field: str
     message: str
     fixes: tuple[Fix, ...] = ()
+
+
+def error(code: str, field: str, message: str, *fixes: Fix) -> Finding:
+    """What would make the run fail, or teach nothing; it forbids the start."""
+    return Finding(code=code, severity="error", field=field, message=message, fixes=fixes)
+
+
+def warning(code: str, field: str, message: str, *fixes: Fix) -> Finding:
+    """What is likely not meant; the run may start."""
+    return Finding(code=code, severity="warning", field=field, message=message, fixes=fixes)
+
+
+def info(code: str, field: str, message: str, *fixes: Fix) -> Finding:
+    """What is worth knowing, with nothing to mend."""
+    return Finding(code=code, severity="info", field=field, message=message, fixes=fixes)

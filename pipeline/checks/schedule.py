@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from pipeline.checks.facts import Facts
-from pipeline.checks.finding import Finding, Fix
+from pipeline.checks.finding import Finding, Fix, error, warning
 from pipeline.config import FineTuneJobConfig
 from pipeline.method_config import GrpoConfig
 
@@ -37,19 +37,13 @@ def check_total_steps(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:
         return []
     findings = []
     if rows * passes_per_row(config) < config.training.rows_per_step:
-        batch = max(1, rows // 2)
-        message = (
-            f"{rows} training rows do not fill one step of {config.training.rows_per_step} rows. Use smaller batches."
-        )
-        patch = {"training.per_device_batch_size": batch, "training.gradient_accumulation_steps": 1}
-        fix = Fix(label=f"Batches of {batch}", patch=patch)
-        findings.append(_warning("step_not_filled", "training.per_device_batch_size", message, fix))
+        findings.append(_step_not_filled(config, rows))
     seen = times_seen(config, rows)
     if seen < 1:
         message = f"Training stops after {seen:.0%} of the rows; the rest is never seen. Train at least one epoch."
         unbroken: dict[str, Any] = {"training.epochs": max(1.0, config.training.epochs), "training.max_steps": None}
         fix = Fix(label="See every row", patch=unbroken)
-        findings.append(_warning("rows_never_seen", "training.epochs", message, fix))
+        findings.append(warning("rows_never_seen", "training.epochs", message, fix))
     return findings
 
 
@@ -66,13 +60,37 @@ def check_intervals(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:
             f"The run has {steps} steps, so no checkpoint is written every {training.save_steps}. Save each epoch."
         )
         fix = Fix(label="Save each epoch", patch={"training.save_strategy": "epoch"})
-        findings.append(_warning("never_saved", "training.save_steps", message, fix))
+        findings.append(warning("never_saved", "training.save_steps", message, fix))
     if training.eval_strategy == "steps" and training.eval_steps > steps:
         message = f"The run has {steps} steps, so there is no evaluation every {training.eval_steps}. Score each epoch."
         fix = Fix(label="Score each epoch", patch={"training.eval_strategy": "epoch"})
-        findings.append(_warning("never_evaluated", "training.eval_steps", message, fix))
+        findings.append(warning("never_evaluated", "training.eval_steps", message, fix))
     return findings
 
 
-def _warning(code: str, field: str, message: str, fix: Fix) -> Finding:
-    return Finding(code=code, severity="warning", field=field, message=message, fixes=(fix,))
+def check_logging(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:
+    """Values are logged before the run ends."""
+    if facts.train_rows == 0:
+        return []
+    steps, every = total_steps(config, facts.train_rows), config.training.logging_steps
+    if every <= steps:
+        return []
+    message = f"The run has {steps} steps, so no value is logged every {every}. Log each step."
+    fix = Fix(label="Log each step", patch={"training.logging_steps": 1})
+    return [warning("never_logged", "training.logging_steps", message, fix)]
+
+
+def _step_not_filled(config: FineTuneJobConfig, rows: int) -> Finding:
+    field, method = "training.per_device_batch_size", config.method
+    if isinstance(method, GrpoConfig):
+        message = (
+            f"A step takes {config.training.rows_per_step // method.num_generations} prompts, and there are {rows} to "
+            "train on. Use smaller batches, or give more rows."
+        )
+        patch = {field: method.num_generations, "training.gradient_accumulation_steps": 1}
+        return error("too_few_prompts", field, message, Fix(label="One prompt a step", patch=patch))
+    # Answers marked good or bad need company in their batch.
+    batch = max(2 if method.kind == "kto" else 1, rows // 2)
+    message = f"{rows} training rows do not fill one step of {config.training.rows_per_step} rows. Use smaller batches."
+    patch = {field: batch, "training.gradient_accumulation_steps": 1}
+    return warning("step_not_filled", field, message, Fix(label=f"Batches of {batch}", patch=patch))

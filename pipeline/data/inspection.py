@@ -43,6 +43,7 @@ class Inspection(BaseModel):
     dropped_rows: int
     dropped: list[RowDropped] = Field(description="The first rows that cannot be used.")
     samples: list[dict[str, Any]]
+    labels: dict[str, int] = Field(description="Usable rows by label, good or bad, where the format has one.")
     integrity: list[IntegrityFinding] | None = Field(
         description="What the check of every row found under this mapping; None where rows were not checked."
     )
@@ -91,6 +92,7 @@ def inspect_data(config: DatasetConfig, *, imports: Path, seed: int = 0) -> Insp
         dropped_rows=scan.dropped_rows,
         dropped=scan.dropped,
         samples=scan.samples,
+        labels=scan.labels,
         integrity=_integrity(store, is_recognised=recognised),
     )
 

@@ -18,7 +18,7 @@ SAMPLES = 3
 SHOWN_DROPPED = 20
 _FOLDER = "scans"
 # Part of the file's name: a scan by other rules is not used again.
-_VERSION = 1
+_VERSION = 2
 
 
 class Scan(BaseModel):
@@ -29,6 +29,7 @@ class Scan(BaseModel):
     dropped_rows: int
     dropped: list[RowDropped] = Field(description="The first rows that cannot be used.")
     samples: list[dict[str, Any]] = Field(description="The first examples.")
+    labels: dict[str, int] = Field(description="Usable rows by label, good or bad, where the format has one.")
 
     @property
     def splits(self) -> Iterator[str]:
@@ -60,6 +61,7 @@ def _scan(store: RowStore, mapping: Mapping, split_column: str | None) -> Scan:
     dropped = [RowDropped(row=item.row, reason=item.reason) for item in store.unreadable(limit=SHOWN_DROPPED)]
     dropped_rows = store.summary.unreadable_rows
     samples: list[dict[str, Any]] = []
+    labels = {"good": 0, "bad": 0}
     rows = examples_of(store.rows(), mapping, columns=store.summary.columns, split_column=split_column)
     for split, item in rows:
         if isinstance(item, RowDropped):
@@ -69,9 +71,11 @@ def _scan(store: RowStore, mapping: Mapping, split_column: str | None) -> Scan:
             continue
         if len(samples) < SAMPLES:
             samples.append(asdict(item))
+        if item.label is not None:
+            labels["good" if item.label else "bad"] += 1
         if runs and runs[-1][0] == split:
             runs[-1] = (split, runs[-1][1] + 1)
         else:
             runs.append((split, 1))
     dropped.sort(key=lambda item: item.row)
-    return Scan(runs=runs, dropped_rows=dropped_rows, dropped=dropped[:SHOWN_DROPPED], samples=samples)
+    return Scan(runs=runs, dropped_rows=dropped_rows, dropped=dropped[:SHOWN_DROPPED], samples=samples, labels=labels)

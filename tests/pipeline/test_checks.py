@@ -1,6 +1,5 @@
 """Each check fires where it should, with a fix that mends it, and is silent on a sound configuration."""
 
-import dataclasses
 import importlib
 import json
 import shutil
@@ -11,37 +10,12 @@ from typing import Any
 import pytest
 
 from pipeline.checks import run_checks
-from pipeline.checks.facts import Facts, gather_facts
-from pipeline.checks.finding import Finding
+from pipeline.checks.facts import gather_facts
 from pipeline.checks.schedule import total_steps
-from pipeline.config import FineTuneJobConfig
-from pipeline.data.inspection import inspect_data
-from pipeline.errors import DataProblem
 from pipeline.validation import parse_job_config
 from tests.documents import DEMO_MODEL, DEMO_TRAIN, demo_document
+from tests.pipeline.checks.preflight import facts_of, findings_for, patched
 from tests.pipeline.vision.squares import write_squares, write_zip
-
-
-def facts_of(config: FineTuneJobConfig, tmp_path: Path) -> Facts:
-    try:
-        data = inspect_data(config.dataset, imports=tmp_path / "imports")
-    except DataProblem as problem:
-        return gather_facts(config, data=problem, output_dir=tmp_path)
-    return gather_facts(config, data=data, output_dir=tmp_path)
-
-
-def findings_for(document: dict[str, Any], tmp_path: Path, **facts: Any) -> dict[str, Finding]:
-    config = parse_job_config(document)
-    gathered = dataclasses.replace(facts_of(config, tmp_path), **facts)
-    return {finding.code: finding for finding in run_checks(config, gathered)}
-
-
-def patched(document: dict[str, Any], finding: Finding) -> dict[str, Any]:
-    mended = json.loads(json.dumps(document))
-    for path, value in finding.fixes[0].patch.items():
-        section, name = path.split(".")
-        mended.setdefault(section, {})[name] = value
-    return mended
 
 
 def test_sound_configuration_has_no_findings(tmp_path: Path) -> None:
@@ -197,6 +171,16 @@ def test_images_for_a_text_model_are_an_error(tmp_path: Path, pictures: dict[str
     finding = findings_for({**pictures, "model": {"base_model": str(DEMO_MODEL)}}, tmp_path)["images_not_seen"]
     assert (finding.severity, finding.field) == ("error", "model.base_model")
     assert "reads text only" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("name", "sees"),
+    [("google/gemma-3-1b-it", False), ("unsloth/gemma-3-270m", False), ("google/gemma-3-4b-it", True)],
+)
+def test_text_model_that_is_not_here_is_known_by_its_name(
+    tmp_path: Path, pictures: dict[str, Any], name: str, sees: bool
+) -> None:
+    assert ("images_not_seen" not in findings_for({**pictures, "model": {"base_model": name}}, tmp_path)) == sees
 
 
 @pytest.mark.parametrize(

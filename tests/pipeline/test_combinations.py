@@ -31,6 +31,7 @@ CONTRADICTIONS = [
 ]
 DOUBTS = [
     ("packing_slow", {"model": {"attention": "sdpa"}, "training": {"batching": "packed"}}),
+    ("batching_without_effect", {"method": GRPO, "training": {"batching": "grouped"}}),
     ("dropout_slow", {"model": {"provider": "unsloth"}, "tuning": {"dropout": 0.1}}),
 ]
 SOUND = [

@@ -27,3 +27,11 @@ def test_home_holds_the_database(tmp_path: Path) -> None:
 def test_port_that_is_none_is_a_sentence(port: str) -> None:
     with pytest.raises(InvalidConfig, match="is not a port. Give a number from 1 to 65535"):
         Settings.from_environment({"GRADIO_SERVER_PORT": port})
+
+
+def test_home_on_a_space_is_lost_unless_storage_is_attached(tmp_path: Path) -> None:
+    space = {"SPACE_ID": "gems/studio", "LAPIDARY_HOME": str(tmp_path)}
+    assert Settings.from_environment(space).is_ephemeral
+    # A file system of its own, as attached storage is.
+    assert not Settings.from_environment({**space, "LAPIDARY_HOME": "/proc/self"}).is_ephemeral
+    assert not Settings.from_environment({"LAPIDARY_HOME": str(tmp_path)}).is_ephemeral
