@@ -26,6 +26,7 @@ from studio.databench import Databench
 from studio.hardware import list_gpus
 from studio.keys import Keys, without_studio_secrets
 from studio.launchers.local import LocalLauncher
+from studio.recipes import Recipes
 from studio.registry import Registry
 from studio.scheduler import Scheduler
 from studio.secret_key import SecretKey
@@ -80,6 +81,7 @@ def build_studio(settings: Settings, environment: dict[str, str]) -> Studio:
         workbench=Workbench(environment),
         catalog=Catalog(settings.assets),
         keys=keys,
+        recipes=Recipes(settings.assets),
     )
 
 

@@ -27,6 +27,7 @@ from studio.datasets import ModelTraits, model_traits
 from studio.hub_cache import cached_models
 from studio.keys import Keys
 from studio.line_client import RequestFailed
+from studio.recipes import Recipes
 from studio.registry import Forbidden, Registry
 from studio.scheduler import Scheduler
 from studio.settings import Settings
@@ -88,6 +89,7 @@ class Studio:
         workbench: Workbench,
         catalog: Catalog,
         keys: Keys,
+        recipes: Recipes,
     ) -> None:
         self.settings = settings
         self.database = database
@@ -97,12 +99,13 @@ class Studio:
         self.workbench = workbench
         self.catalog = catalog
         self.keys = keys
+        self.recipes = recipes
 
     # Runs
 
     def preflight(self, data: Mapping[str, Any], *, owner: str) -> Preflight:
-        """Check a configuration as it would be checked on submission. Raises InvalidConfig."""
-        config = self._resolve(parse_job_config(data), owner=owner)
+        """Check a configuration as it would be checked on submission. Raises InvalidConfig, NotFound (its recipe)."""
+        config = self._resolve(parse_job_config(self.recipes.document(data)), owner=owner)
         contain(config, self.settings)
         facts = gather_facts(
             config,
@@ -113,7 +116,7 @@ class Studio:
         return Preflight(config, facts, run_checks(config, facts))
 
     def submit(self, data: Mapping[str, Any], *, owner: str) -> Job:
-        """Queue a run. Raises InvalidConfig, or PreflightFailed with the errors that forbid it."""
+        """Queue a run. Raises InvalidConfig, NotFound, or PreflightFailed with the errors that forbid it."""
         checked = self.preflight(data, owner=owner)
         if checked.errors:
             raise PreflightFailed(checked.errors)
