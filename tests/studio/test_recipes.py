@@ -15,8 +15,11 @@ from pipeline.config_fields import config_fields
 from pipeline.errors import InvalidConfig
 from pipeline.memory_rules import weights_gb
 from pipeline.validation import parse_job_config
+from studio.forms import Form
 from studio.recipes import Recipe, Recipes, apply
+from studio.ui.recipe_box import recipe_values
 from tests.documents import ASSETS
+from tests.services import open_studio
 
 PROJECT = ASSETS.parent
 FILES = sorted((ASSETS / "recipes").glob("*.yaml"))
@@ -168,6 +171,27 @@ def test_recipe_id_that_is_no_text_is_a_problem_of_its_field() -> None:
     assert [(problem.field, "it was 7" in problem.message) for problem in raised.value.problems] == [
         ("recipe_id", True)
     ]
+
+
+def test_chosen_recipe_fills_the_form_and_leaves_rows_name_and_trackers(tmp_path: Path) -> None:
+    form = Form(FineTuneJobConfig)
+    typed = {**form.defaults(), "dataset.path": "/rows", "name": "mine", "tracking.wandb": True, "training.seed": 7}
+    with open_studio(tmp_path) as studio:
+        values = recipe_values(studio, form, RECIPES.recipe("gemma-3-1b-dpo"), typed)
+    assert (values["dataset.path"], values["name"], values["tracking.wandb"]) == ("/rows", "mine", True)
+    assert (values["model.base_model"], values["method.kind"]) == ("google/gemma-3-1b-it", "dpo")
+    assert (values["training.learning_rate"], values["training.seed"]) == (1e-5, 42)
+    assert set(values) == set(form.leaves)
+
+
+def test_recipe_for_any_model_keeps_the_model_and_what_suits_it(tmp_path: Path) -> None:
+    form = Form(FineTuneJobConfig)
+    with open_studio(tmp_path) as studio:
+        nano = next(iter(studio.catalog.models))
+        typed = {**form.defaults(), "model.base_model": nano}
+        values = recipe_values(studio, form, RECIPES.recipe("any-model-lora"), typed)
+    assert (values["model.base_model"], values["training.learning_rate"]) == (nano, 0.003)
+    assert values["training.per_device_batch_size"] == 2
 
 
 def test_table_of_the_documents_is_that_of_the_recipes() -> None:

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from pipeline.errors import DataProblem, InvalidConfig
+from pipeline.suggestions import SuggestedValue
 from pipeline.validation import parse_job_config
 from studio.service import Studio
 from studio.smart_defaults import Suggested, suggest_values
+from studio.ui.suggestion_box import reason_list
 from tests.documents import DEMO_TEST, DEMO_TRAIN, demo_document
 from tests.server import StudioProcess
 from tests.services import open_studio
@@ -99,6 +101,13 @@ def test_what_is_written_wrong_is_a_sentence(studio: Studio, document: dict[str,
 def test_data_set_that_cannot_be_used_is_said_to_be(studio: Studio, tmp_path: Path) -> None:
     with pytest.raises(DataProblem, match="There is no file at"):
         ask(studio, {"dataset": {"path": str(tmp_path / "none.csv")}})
+
+
+def test_reasons_on_the_page_tell_what_was_set_and_escape_it() -> None:
+    shown = reason_list([SuggestedValue("training.epochs", 5.0, "Because <b>.")], kept=2)
+    assert "<strong>Epochs: 5</strong> Because &lt;b&gt;." in shown
+    assert "2 other values were as suggested already." in shown
+    assert "Nothing to change" in reason_list([], kept=3)
 
 
 def test_recipes_are_served_with_the_contracts_fields(server: StudioProcess) -> None:
