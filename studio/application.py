@@ -27,6 +27,7 @@ from studio.fact_finder import FactFinder
 from studio.hardware import list_gpus
 from studio.keys import Keys, without_studio_secrets
 from studio.launchers.local import LocalLauncher
+from studio.recipes import Recipes
 from studio.registry import Registry
 from studio.scheduler import Scheduler
 from studio.secret_key import SecretKey
@@ -91,6 +92,7 @@ def build_studio(settings: Settings, environment: dict[str, str]) -> Studio:
             environment=environment,
             list_gpus=list_gpus,
         ),
+        recipes=Recipes(settings.assets),
     )
 
 

@@ -27,6 +27,7 @@ from studio.datasets import ModelTraits, model_traits
 from studio.fact_finder import FactFinder
 from studio.keys import Keys
 from studio.line_client import RequestFailed
+from studio.recipes import Recipes
 from studio.registry import Forbidden, Registry
 from studio.scheduler import Scheduler
 from studio.settings import Settings
@@ -89,6 +90,7 @@ class Studio:
         catalog: Catalog,
         keys: Keys,
         facts: FactFinder,
+        recipes: Recipes,
     ) -> None:
         self.settings = settings
         self.database = database
@@ -99,18 +101,19 @@ class Studio:
         self.catalog = catalog
         self.keys = keys
         self.facts = facts
+        self.recipes = recipes
 
     # Runs
 
     def preflight(self, data: Mapping[str, Any], *, owner: str) -> Preflight:
-        """Check a configuration as it would be checked on submission. Raises InvalidConfig."""
-        config = self._resolve(parse_job_config(data), owner=owner)
+        """Check a configuration as it would be checked on submission. Raises InvalidConfig, NotFound (its recipe)."""
+        config = self._resolve(parse_job_config(self.recipes.document(data)), owner=owner)
         contain(config, self.settings)
         facts = self.facts.gather(config, data=self._look_at_data(config, owner=owner), owner=owner)
         return Preflight(config, facts, run_checks(config, facts))
 
     def submit(self, data: Mapping[str, Any], *, owner: str) -> Job:
-        """Queue a run. Raises InvalidConfig, or PreflightFailed with the errors that forbid it."""
+        """Queue a run. Raises InvalidConfig, NotFound, or PreflightFailed with the errors that forbid it."""
         checked = self.preflight(data, owner=owner)
         if checked.errors:
             raise PreflightFailed(checked.errors)

@@ -146,6 +146,17 @@ def register_endpoints(studio: Studio, authenticator: Authenticator) -> None:
         """
         return views.transfer_view(studio.registry.transfer(transfer_id, owner=owner_of(authenticator, request)))
 
+    @endpoint
+    def list_recipes(search: str, request: gr.Request) -> dict[str, Any]:
+        """Starting points of a run, Gemma first. Name one as `recipe_id` in the document that /train takes.
+
+        Args:
+            search: Words in the name, the description or the tags; empty for all.
+        """
+        owner_of(authenticator, request)
+        found, total = studio.recipes.search(search=search)
+        return {"recipes": [recipe.model_dump(mode="json") for recipe in found], "total": total}
+
     def health() -> dict[str, Any]:
         """Whether the studio is up."""
         return HEALTH
@@ -159,4 +170,5 @@ def register_endpoints(studio: Studio, authenticator: Authenticator) -> None:
     gr.api(import_dataset, api_name="import_dataset")
     gr.api(preview_dataset, api_name="preview_dataset")
     gr.api(transfer, api_name="transfer")
+    gr.api(list_recipes, api_name="recipes")
     gr.api(health, api_name="health")

@@ -20,7 +20,9 @@ from studio.ui.kinds import FOLLOWING, follow_data, follow_kinds
 from studio.ui.model_step import build_model_step, follow_model, model_card
 from studio.ui.preflight_step import build_preflight_step
 from studio.ui.rail import summarise
+from studio.ui.recipe_box import build_recipe_box, fill_from_recipe
 from studio.ui.shell import LOADING, page_header
+from studio.ui.suggestion_box import build_suggestion_box, set_suggested_values
 
 STEPS = ("Model", "Dataset", "Hyperparameters", "Export", "Preflight")
 PREFLIGHT = len(STEPS) - 1
@@ -50,12 +52,14 @@ def build_wizard(demo: gr.Blocks, studio: Studio, authenticator: Authenticator) 
                 # Shown once it is filled: what is typed before would be overwritten.
                 with gr.Walkthrough(selected=0, visible=False, elem_id="wizard") as walkthrough:
                     with gr.Step(STEPS[0], id=0):
+                        recipes = build_recipe_box(studio)
                         model_step = build_model_step(form, studio)
                         buttons.append(_navigation(0))
                     with gr.Step(STEPS[1], id=1):
                         dataset_step = build_dataset_step(form, studio, caller)
                         buttons.append(_navigation(1))
                     with gr.Step(STEPS[2], id=2):
+                        suggestions = build_suggestion_box()
                         rewards_changed = build_hyperparameter_step(form)
                         buttons.append(_navigation(2))
                     with gr.Step(STEPS[3], id=3):
@@ -126,6 +130,10 @@ def build_wizard(demo: gr.Blocks, studio: Studio, authenticator: Authenticator) 
         followed.then(refresh_rail, set(fields), rail, **QUIET).then(autosave, inputs, [draft], **QUIET)
     for change in rewards_changed:
         change.then(autosave, inputs, [draft], **QUIET)
+    from_recipe = fill_from_recipe(form, studio, recipes, model_step)
+    from_recipe.then(lambda: "", None, suggestions.reasons, **QUIET)
+    for change in (from_recipe, set_suggested_values(form, studio, suggestions, caller)):
+        change.then(refresh_rail, set(fields), rail, **QUIET).then(autosave, inputs, [draft], **QUIET)
 
     def apply_fix(index: int) -> Any:
         def mend(values: dict[Component, Any], request: gr.Request) -> dict[Component, Any]:

@@ -11,7 +11,7 @@ from tests.documents import demo_document
 from tests.server import StudioProcess
 
 DATA_NAMES = {"/datasets", "/import_dataset", "/preview_dataset", "/transfer"}
-PUBLIC = {"/train", "/jobs", "/job_status", "/cancel_job", "/generate", "/health", *DATA_NAMES}
+PUBLIC = {"/train", "/jobs", "/job_status", "/cancel_job", "/generate", "/recipes", "/health", *DATA_NAMES}
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +51,13 @@ def test_run_is_cancelled(client: Client, server: StudioProcess) -> None:
     server.wait_for(job_id, "cancelled", seconds=30)
     with pytest.raises(AppError, match="Only a completed run has a model to ask"):
         client.predict(job_id, "Hello", "tuned", 16, 0.0, api_name="/generate")
+
+
+def test_recipes_are_found_by_their_words(client: Client) -> None:
+    found = client.predict("gemma reasoning", api_name="/recipes")
+    assert [recipe["slug"] for recipe in found["recipes"]] == ["gemma-3-1b-grpo-reasoning"]
+
+
+def test_unknown_recipe_reaches_the_client_with_the_nearest_name(client: Client) -> None:
+    with pytest.raises(AppError, match="Did you mean gemma-3-1b-chat-lora"):
+        client.predict({**demo_document(), "recipe_id": "gemma-1b-chat-lora"}, api_name="/train")

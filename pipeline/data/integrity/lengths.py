@@ -68,10 +68,14 @@ def default_max_length(lengths: Iterable[int]) -> int:
     ordered = sorted(lengths)
     if not ordered:
         raise ValueError("no lengths to choose a limit from")
-    if ordered[-1] <= UNCUT_LENGTH:
-        return ordered[-1]
-    length = percentile(ordered, LENGTH_PERCENTILE)
-    return max(UNCUT_LENGTH, math.ceil(length / LENGTH_MULTIPLE) * LENGTH_MULTIPLE)
+    return length_limit(longest=ordered[-1], p95=percentile(ordered, LENGTH_PERCENTILE))
+
+
+def length_limit(*, longest: int, p95: int) -> int:
+    """The same limit, where only the longest and the 95th percentile are known."""
+    if longest <= UNCUT_LENGTH:
+        return longest
+    return max(UNCUT_LENGTH, math.ceil(p95 / LENGTH_MULTIPLE) * LENGTH_MULTIPLE)
 
 
 def _edges(shortest: int, usual: int, longest: int) -> list[int]:
