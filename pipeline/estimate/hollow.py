@@ -60,7 +60,8 @@ class _Hollow(TorchDispatchMode):
 
     def _on_hollow(self, func: Any, leaves: list[Any], form: Any, tensors: list[torch.Tensor]) -> Any:
         if func is aten._local_scalar_dense.default:
-            return 1.0 if tensors[0].is_floating_point() else 1
+            # A number to divide by; a question is mostly whether something is wrong.
+            return 1.0 if tensors[0].is_floating_point() else int(tensors[0].dtype is not torch.bool)
         if func is aten.copy_.default and not isinstance(tensors[0], FakeTensor):
             # A value that is only told, as a loss in a log.
             return tensors[0]
@@ -101,13 +102,25 @@ class _Hollow(TorchDispatchMode):
 
 
 class _Readable(TorchFunctionMode):
-    """Lets values be read that do not exist: zeros."""
+    """Lets values be read that do not exist, as zeros, and hollow weights be copied."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.Tensor.__deepcopy__ and isinstance(args[0], FakeTensor):
+            return _deep_copy(*args)
         if func in _READING and isinstance(args[0], FakeTensor):
             with _disable_current_modes():
                 return func(torch.zeros(args[0].shape, dtype=args[0].dtype))
         return func(*args, **(kwargs or {}))
+
+
+def _deep_copy(tensor: torch.Tensor, memo: dict[int, Any]) -> torch.Tensor:
+    # A weight that is shared stays shared.
+    if id(tensor) not in memo:
+        copied = tensor.detach().clone()
+        is_weight = isinstance(tensor, torch.nn.Parameter)
+        memo[id(tensor)] = torch.nn.Parameter(copied, tensor.requires_grad) if is_weight else copied
+    found: torch.Tensor = memo[id(tensor)]
+    return found
 
 
 class _Forgetful(dict[Any, Any]):
@@ -137,13 +150,17 @@ def _sketch(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 
 
 def _with_numbers_for_masks(leaves: list[Any], form: Any) -> tuple[list[Any], Any]:
-    """Real masks among the indices as the numbers of their places: how many there are is then known."""
+    """Masks among the indices as the numbers of their places: how many there are is then known.
+
+    Of a mask without contents, as of the numbers that are none, every place counts.
+    """
     args, kwargs = tree_unflatten(leaves, form)
     indices: list[Any] = []
     for index in args[1]:
-        if _is_real(index) and index.dtype in (torch.bool, torch.uint8):
+        if isinstance(index, torch.Tensor) and index.dtype in (torch.bool, torch.uint8):
             with _disable_current_modes():
-                indices += index.nonzero(as_tuple=True)
+                mask = index if _is_real(index) else torch.ones(index.shape, dtype=torch.bool)
+                indices += mask.nonzero(as_tuple=True)
         else:
             indices.append(index)
     return tree_flatten(((args[0], indices, *args[2:]), kwargs))

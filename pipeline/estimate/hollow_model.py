@@ -39,6 +39,9 @@ def _skeleton(
     config: ModelConfig, model_config: PreTrainedConfig, task: Task, weight_dtype: torch.dtype, device: torch.device
 ) -> tuple[PreTrainedModel, HfQuantizer | None]:
     attention = {} if config.attention == "auto" else {"attn_implementation": config.attention}
+    if task == "seq_cls":
+        # A score is one number.
+        model_config.num_labels = 1
     with torch.device("meta"):
         model = MODEL_CLASSES[task].from_config(model_config, dtype=weight_dtype, **attention)
     if config.quantization == "none":
@@ -72,7 +75,7 @@ def _hollow_weight(
     if kind not in ("Params4bit", "Int8Params"):
         return torch.nn.Parameter(torch.empty_like(weight, device=device), requires_grad=weight.requires_grad)
     values = torch.empty(module.out_features, module.in_features, dtype=weight_dtype, device=device)
-    return _in_4_bits(module, weight, values) if kind == "Params4bit" else _in_8_bits(values)
+    return _in_4_bits(module, weight, values) if kind == "Params4bit" else _in_8_bits(module, values)
 
 
 def _in_4_bits(module: Any, weight: Any, values: torch.Tensor) -> torch.nn.Parameter:
@@ -98,9 +101,15 @@ def _in_4_bits(module: Any, weight: Any, values: torch.Tensor) -> torch.nn.Param
     return held
 
 
-def _in_8_bits(values: torch.Tensor) -> torch.nn.Parameter:
+def _in_8_bits(module: Any, values: torch.Tensor) -> torch.nn.Parameter:
     held = torch.nn.Parameter(torch.empty_like(values, dtype=torch.int8), requires_grad=False)
-    held.CB = held.data
-    held.SCB = torch.empty(values.shape[0], dtype=torch.float32, device=values.device)
-    held.has_fp16_weights = False
+    lengths = torch.empty(values.shape[0], dtype=torch.float32, device=values.device)
+
+    def attach(layer: Any, _: Any) -> None:
+        # The layer takes them over in its first pass.
+        taken = layer.state.CB is not None
+        layer.weight.CB, layer.weight.SCB = (None, None) if taken else (layer.weight.data, lengths)
+        layer.weight.has_fp16_weights = False
+
+    module.register_forward_pre_hook(attach)
     return held

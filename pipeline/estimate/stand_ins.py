@@ -5,6 +5,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from pipeline.method_config import MethodKind
@@ -13,13 +14,17 @@ from pipeline.row_encoder import IGNORED, TokenizedRow
 
 # Any token but the special ones.
 _TOKEN = 2
+_TEMPLATE = "{% for message in messages %}{{ message['content'] }} <eos> {% endfor %}"
 
 
 def stand_in_tokenizer() -> PreTrainedTokenizerBase:
     """A tokenizer that knows how to pad."""
     words = {"<pad>": 0, "<eos>": 1, "a": _TOKEN}
     model = Tokenizer(WordLevel(words, unk_token="a"))  # noqa: S106 - a word
-    return PreTrainedTokenizerFast(tokenizer_object=model, pad_token="<pad>", eos_token="<eos>")  # noqa: S106
+    model.pre_tokenizer = WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=model, pad_token="<pad>", eos_token="<eos>")  # noqa: S106
+    tokenizer.chat_template = _TEMPLATE
+    return tokenizer
 
 
 def stand_in_rows(kind: MethodKind, count: int, *, prompt: int, answer: int) -> Sequence[Any]:
@@ -44,4 +49,8 @@ def _row(kind: MethodKind, number: int, prompt: list[int], answer: list[int]) ->
 
             return ScoredPair(number, prompt, answer, answer)
         case "grpo":
-            raise NotImplementedError
+            from pipeline.methods.grpo_rows import PromptRow
+            from pipeline.rewards.prompts import RewardedPrompt
+
+            words = " ".join(["a"] * len(prompt))
+            return PromptRow(RewardedPrompt(number, (), words, {}), words, len(prompt), len(answer))

@@ -18,10 +18,12 @@ from pipeline.estimate.hollow import hollow
 from pipeline.estimate.hollow_model import hollow_model
 from pipeline.estimate.ledger import Ledger, Peak
 from pipeline.estimate.operations import Operation, Tally
+from pipeline.method_config import GrpoConfig
 from pipeline.methods import method_for
 from pipeline.model_manager import LoadedModel, Precision, choose_trainable, task_of, weight_dtype_of
 from pipeline.providers import provider_for
-from pipeline.providers.quantization import trained_weights_kept
+from pipeline.providers.quantization import trained_weights_kept, weights_in
+from pipeline.reward_config import RegexReward
 
 # With more of them each adds to the gradients of the one before, as the second does.
 _MOST_ACCUMULATED = 2
@@ -88,6 +90,11 @@ def trace_step(
                 callbacks=[watch],
             )
         watch.trainer = trainer
+        reference = getattr(trainer, "ref_model", None)
+        if reference is not None:
+            ledger.assign(reference.parameters(), "weights")
+        if isinstance(config.method, GrpoConfig):
+            _answer_at_once(trainer, tokens=config.method.max_completion_length)
         trainer.remove_callback(PrinterCallback)
         trainer.train()
     weights = list(model.parameters())
@@ -95,7 +102,7 @@ def trace_step(
         peaks=ledger.peaks,
         operations=tally.counts,
         batches=accumulated,
-        parameters=sum(weight.numel() for weight in weights),
+        parameters=sum(map(weights_in, weights)),
         trainable_parameters=sum(weight.numel() for weight in weights if weight.requires_grad),
     )
 
@@ -111,7 +118,12 @@ def _one_step_of(config: FineTuneJobConfig, accumulated: int) -> FineTuneJobConf
         }
     )
     evaluation = config.evaluation.model_copy(update={"keep_best": False, "early_stopping": None})
-    return config.model_copy(update={"training": training, "evaluation": evaluation})
+    method = config.method
+    if isinstance(method, GrpoConfig):
+        # No answer is judged, and however many belong to a prompt, they go through the model together.
+        answers = config.training.per_device_batch_size * accumulated
+        method = method.model_copy(update={"num_generations": answers, "rewards": (RegexReward(pattern="."),)})
+    return config.model_copy(update={"training": training, "evaluation": evaluation, "method": method})
 
 
 def _model(
@@ -131,6 +143,12 @@ def _model(
     if config.tuning.kind == "lora":
         ledger.assign([weight for weight in model.parameters() if weight.requires_grad], "adapter")
     return model
+
+
+def _answer_at_once(trainer: Any, *, tokens: int) -> None:
+    """What sampling costs is told by arithmetic; a model without weights would not know when to stop."""
+    end = trainer.processing_class.eos_token_id
+    trainer._generate_single_turn = lambda prompts, *_, **__: ([[end] * tokens for _ in prompts], None)
 
 
 class _Watch(TrainerCallback):
