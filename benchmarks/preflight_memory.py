@@ -153,7 +153,7 @@ def _compare(setting: Setting, folder: Path, rates: Rates) -> dict[str, float]:
     began = time.perf_counter()
     trace = _trace(setting, folder)
     seconds = time.perf_counter() - began
-    traced = max(peak.total for part, peak in trace.peaks.items() if part != "before")
+    traced = trace.peak[1].total
     predicted = step_seconds(trace, rates, accumulation=setting.accumulation)
     measured = _run(setting, folder, "memory") | _run(setting, folder, "time")
     witness = "reserved" if "reserved" in measured else "process"

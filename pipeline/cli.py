@@ -1,4 +1,4 @@
-"""The commands of `python -m pipeline`: train, run, inspect, generate, schema, workbench, databench."""
+"""The commands of `python -m pipeline`: train, run, inspect, generate, schema, workbench, databench, estimator."""
 
 import argparse
 import errno
@@ -62,6 +62,10 @@ def main(arguments: Sequence[str]) -> int:
             from pipeline.databench import serve as serve_databench
 
             return serve_databench()
+        case "estimator":
+            from pipeline.estimator import serve as serve_estimator
+
+            return serve_estimator()
         case _:
             from pipeline.workbench import serve
 
@@ -201,5 +205,6 @@ def _parser() -> argparse.ArgumentParser:
     look.add_argument("--split", help="split of the source to show the first row of")
     look.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     commands.add_parser("workbench", help="answer generation requests, one JSON object a line")
+    commands.add_parser("estimator", help="answer requests about what runs will need, one JSON object a line")
     commands.add_parser("databench", help="answer requests about data sets, one JSON object a line")
     return parser

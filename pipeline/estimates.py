@@ -1,8 +1,10 @@
 """What a run will need, as one document that crosses a process: memory, time, disk, and how sure that is."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.estimate.rates import Rates
 
 Purpose = Literal["weights", "adapter", "gradients", "optimizer", "activations", "logits", "workspace"]
 PURPOSES: dict[Purpose, str] = {
@@ -19,6 +21,16 @@ Verdict = Literal["fits", "tight", "does_not_fit"]
 
 class _Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Device(_Document):
+    """A kind of device that a run may be on."""
+
+    name: str
+    on_gpu: bool
+    free: int | None = Field(None, description="Bytes of its memory that are free; all of them where it is not here.")
+    has_bf16: bool = True
+    rates: Rates | None = Field(None, description="Its speed. None: it is here, and is measured.")
 
 
 class MemoryEstimate(_Document):
@@ -84,6 +96,24 @@ class Estimate(_Document):
     seen_rows: int = Field(description="Rows whose tokens were counted; 0 where lengths are assumed.")
     assumptions: list[str] = Field(description="What is not known and was assumed, in sentences.")
     traced_seconds: float
+
+
+class FitStep(_Document):
+    """One configuration that was tried for size."""
+
+    label: str
+    patch: dict[str, Any]
+    total: int = Field(description="Bytes that it takes of the device's memory.")
+    step_seconds: float | None
+    verdict: Verdict | None
+
+
+class Fit(_Document):
+    """What makes a run fit."""
+
+    patch: dict[str, Any] | None = Field(description="Changes by field; empty: none is needed; None: none was found.")
+    label: str = Field(description="The changes in words.")
+    steps: list[FitStep]
 
 
 def verdict(memory: MemoryEstimate, free: int | None) -> Verdict | None:

@@ -196,6 +196,11 @@ class RowStore:
             line = file.readline()
         return NumberedRow(self._numbers[index], self._split_names[self._split_of[index]], decode_row(line))
 
+    def row_sizes(self) -> list[int]:
+        """Bytes of each row as it is stored."""
+        ends = [*self._offsets[1:], (self.folder / ROWS_FILE).stat().st_size]
+        return [end - start for start, end in zip(self._offsets, ends, strict=True)]
+
     def index_of(self, number: int) -> int:
         """The index of the row that has this number in the source. Raises ValueError."""
         return self._numbers.index(number)

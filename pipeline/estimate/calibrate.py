@@ -1,7 +1,7 @@
 """Measures a device's rates on it: matrix products, attention, functions and copies of several sizes."""
 
 import platform
-import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +13,11 @@ from pipeline.estimate.rates import Curve, Rates
 
 _ROWS = 1024
 _WIDTHS = (16, 64, 256, 1024, 4096)
-_ELEMENTS = tuple(4**power * 1024 for power in range(2, 8))
+_FEW_ROWS = (16, 128)
+_ELEMENTS = tuple(4**power * 1024 for power in range(8))
 _POOL_ELEMENTS = 32 * 1024 * 1024
 _REPETITIONS = 5
-_SMALL_OPERATIONS = 400
+_SMALL_LAYERS = 200
 
 
 def measure_rates(device: torch.device) -> Rates:
@@ -48,23 +49,24 @@ def _processor() -> str:
 
 def _products(device: torch.device, dtype: torch.dtype) -> Curve:
     curve = []
-    for width in _WIDTHS:
-        left = torch.randn(_ROWS, 1024, device=device, dtype=dtype)
-        right = torch.randn(width, 1024, device=device, dtype=dtype)
-        seconds = _median_seconds(device, lambda left=left, right=right: functional.linear(left, right))
-        curve.append((2.0 * _ROWS * 1024 * width, seconds))
-    return _ascending(curve)
+    shapes = [(rows, 256, 256) for rows in _FEW_ROWS] + [(_ROWS, 1024, width) for width in _WIDTHS]
+    for rows, inner, width in shapes:
+        left = torch.randn(rows, inner, device=device, dtype=dtype)
+        right = torch.randn(width, inner, device=device, dtype=dtype)
+        seconds = _least_seconds(device, lambda left=left, right=right: functional.linear(left, right))
+        curve.append((2.0 * rows * inner * width, seconds))
+    return _rising(sorted(curve))
 
 
 def _attention(device: torch.device, dtype: torch.dtype) -> Curve:
     curve = []
     for length in (64, 256, 1024):
         heads = torch.randn(4, 4, length, 64, device=device, dtype=dtype)
-        seconds = _median_seconds(
+        seconds = _least_seconds(
             device, lambda heads=heads: functional.scaled_dot_product_attention(heads, heads, heads, is_causal=True)
         )
         curve.append((4.0 * 4 * 4 * length * length * 64, seconds))
-    return _ascending(curve)
+    return _rising(curve)
 
 
 def _elementwise(device: torch.device, act: Callable[[torch.Tensor], torch.Tensor], *, tensors: int) -> Curve:
@@ -72,21 +74,21 @@ def _elementwise(device: torch.device, act: Callable[[torch.Tensor], torch.Tenso
     curve = []
     for elements in _ELEMENTS:
         pool = torch.rand(max(1, min(64, _POOL_ELEMENTS // elements)), elements, device=device)
-        seconds = _median_seconds(device, lambda pool=pool: [act(values) for values in pool])
+        seconds = _least_seconds(device, lambda pool=pool: [act(values) for values in pool])
         curve.append((4.0 * elements * tensors, seconds / len(pool)))
-    return _ascending(curve)
+    return _rising(curve)
 
 
 def _overhead(device: torch.device) -> float:
-    weight = torch.ones(16, device=device, requires_grad=True)
-    began = time.perf_counter()
-    for _ in range(_SMALL_OPERATIONS // 4):
-        ((weight * 2) + 1).sum().backward()
-    _wait(device)
-    return (time.perf_counter() - began) / (_SMALL_OPERATIONS * 2)
+    """Of operations on hardly any data, forward and backward, in a model's modules: Python takes longest there."""
+    layers = torch.nn.Sequential(*(torch.nn.LayerNorm(8, device=device) for _ in range(_SMALL_LAYERS)))
+    values = torch.ones(1, 8, device=device)
+    seconds = _least_seconds(device, lambda: layers(values).sum().backward())
+    return seconds / (2 * _SMALL_LAYERS)
 
 
-def _median_seconds(device: torch.device, act: Callable[[], object]) -> float:
+def _least_seconds(device: torch.device, act: Callable[[], object]) -> float:
+    """The shortest of some times: whatever else goes on can only make it longer."""
     act()
     seconds = []
     for _ in range(_REPETITIONS):
@@ -95,7 +97,7 @@ def _median_seconds(device: torch.device, act: Callable[[], object]) -> float:
         act()
         _wait(device)
         seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds)
+    return min(seconds)
 
 
 def _wait(device: torch.device) -> None:
@@ -103,14 +105,29 @@ def _wait(device: torch.device) -> None:
         torch.accelerator.synchronize(device)
 
 
-def _ascending(curve: Curve) -> Curve:
-    """More work takes no less time, whatever the noise says."""
-    longest, rising = 0.0, []
-    for size, seconds in curve:
-        longest = max(longest, seconds)
-        rising.append((size, longest))
-    return rising
+def _rising(curve: Curve) -> Curve:
+    """Less work takes no more time, whatever the noise says."""
+    shortest, points = float("inf"), []
+    for size, seconds in reversed(curve):
+        shortest = min(shortest, seconds)
+        points.append((size, shortest))
+    return points[::-1]
 
 
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
+
+
+def main() -> None:
+    """Measure the accelerator, else the processor, and write its rates to the file that is named."""
+    from pipeline.model_manager import choose_device
+
+    file = Path(sys.argv[1])
+    partial = file.with_name(f"{file.name}.partial")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial.write_text(measure_rates(choose_device()).model_dump_json(indent=2), encoding="utf-8")
+    partial.rename(file)
+
+
+if __name__ == "__main__":
+    main()

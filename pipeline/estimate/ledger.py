@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-Purpose = Literal["weights", "adapter", "gradients", "optimizer", "activations", "logits", "workspace"]
+from pipeline.estimates import Purpose
 
 
 @dataclass

@@ -33,7 +33,7 @@ class Rates(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     device: str
     measured: bool = Field(description="On the device itself; else from published figures.")
-    overhead: float = Field(description="Seconds that every operation takes besides, whatever its size.")
+    overhead: float = Field(description="Seconds that an operation takes at least, whatever its size.")
     products: dict[str, Curve] = Field(description="By number format.")
     attention: dict[str, Curve] = Field(description="By number format.")
     functions: Curve
@@ -41,12 +41,17 @@ class Rates(BaseModel):
 
     def seconds(self, operation: Operation) -> float:
         """How long the operation takes."""
-        moving = _read(self.functions if operation.kind == "function" else self.movement, operation.moved)
-        if operation.kind not in ("product", "attention"):
-            return self.overhead + moving
-        curves = self.products if operation.kind == "product" else self.attention
-        curve = curves.get(operation.dtype) or next(iter(curves.values()))
-        return self.overhead + max(moving, _read(curve, operation.flops))
+        moves = self.functions if operation.kind == "function" else self.movement
+        seconds = max(self.overhead, _read(moves, operation.moved))
+        if operation.kind in ("product", "attention"):
+            curves = self.products if operation.kind == "product" else self.attention
+            curve = curves.get(operation.dtype) or next(iter(curves.values()))
+            seconds = max(seconds, _read(curve, operation.flops))
+        return seconds
+
+    def movement_seconds(self, moved: int) -> float:
+        """How long it takes to read and write so many bytes."""
+        return _read(self.movement, moved)
 
 
 def published_rates(name: str, *, tflops: Mapping[str, float], bandwidth: float) -> Rates:
@@ -79,5 +84,4 @@ def _read(curve: Sequence[tuple[float, float]], size: float) -> float:
     place = min(max(bisect_left(curve, (size, 0.0)), 1), len(curve) - 1)
     (low, low_seconds), (high, high_seconds) = curve[place - 1], curve[place]
     share = math.log(size / low) / math.log(high / low)
-    # Below the smallest size that was measured, time falls no faster than the size.
     return float(low_seconds * (high_seconds / low_seconds) ** share)

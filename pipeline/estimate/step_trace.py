@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
+from transformers import (
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    ProcessorMixin,
+    TrainerCallback,
+)
 
 from pipeline.config import FineTuneJobConfig
 from pipeline.data_manager import PreparedData
@@ -21,12 +28,14 @@ from pipeline.estimate.operations import Operation, Tally
 from pipeline.method_config import GrpoConfig
 from pipeline.methods import method_for
 from pipeline.model_manager import LoadedModel, Precision, choose_trainable, task_of, weight_dtype_of
-from pipeline.providers import provider_for
+from pipeline.providers import Task, provider_for
 from pipeline.providers.quantization import trained_weights_kept, weights_in
 from pipeline.reward_config import RegexReward
 
 # With more of them each adds to the gradients of the one before, as the second does.
 _MOST_ACCUMULATED = 2
+# Making the optimiser's moments, which a run does once.
+BEFORE = "before"
 # PyTorch's CUDA allocator hands out multiples of 512 bytes (c10/cuda/CUDACachingAllocator, kMinBlockSize).
 GPU_GRANULE = 512
 
@@ -44,6 +53,13 @@ class StepTrace:
     parameters: int
     trainable_parameters: int
 
+    @property
+    def peak(self) -> tuple[str, Peak]:
+        """The part of the step at which most memory is taken."""
+        return max(
+            ((part, peak) for part, peak in self.peaks.items() if part != BEFORE), key=lambda item: item[1].total
+        )
+
 
 def trace_step(
     config: FineTuneJobConfig,
@@ -51,6 +67,7 @@ def trace_step(
     *,
     rows: Sequence[Any],
     tokenizer: PreTrainedTokenizerBase,
+    processor: ProcessorMixin | None = None,
     precision: Precision,
     max_length: int,
     layers: Sequence[int],
@@ -71,13 +88,15 @@ def trace_step(
         stack.enter_context(hollow(device, ledger=ledger, listener=tally))
         if on_gpu:
             stack.enter_context(computing_as_cuda())
-        model = _model(config, model_config, precision=precision, device=device, ledger=ledger)
+        task = task_of(config, sees_images=processor is not None)
+        model = _model(config, model_config, task=task, precision=precision, device=device, ledger=ledger)
         loaded = LoadedModel(
             model=model,
             tokenizer=tokenizer,
             precision=precision,
             device=device,
             context_length=model_config.get_text_config().max_position_embeddings,
+            processor=processor,
         )
         watch = _Watch(ledger, tally)
         watch.mark_layers(loaded.base, layers)
@@ -130,11 +149,11 @@ def _model(
     config: FineTuneJobConfig,
     model_config: PreTrainedConfig,
     *,
+    task: Task,
     precision: Precision,
     device: torch.device,
     ledger: Ledger,
 ) -> Any:
-    task = task_of(config, sees_images=False)
     base = hollow_model(
         config.model, model_config, task=task, weight_dtype=weight_dtype_of(config, precision), device=device
     )

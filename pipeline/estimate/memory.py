@@ -1,0 +1,51 @@
+"""Memory of a device at the peak of a traced step: the tensors, what the allocator holds besides, and the context."""
+
+from pipeline.estimate.step_trace import StepTrace
+from pipeline.estimates import MemoryEstimate
+
+# Reserved over allocated: 13.58 to 13.09 GiB in a published QLoRA run on a T4 (docs/preflight.md has the source).
+_GPU_FRAGMENTS = 0.04
+# The C library keeps freed memory for later; measured in benchmarks/preflight_memory.py.
+_CPU_FRAGMENTS = 0.25
+_CUDA_CONTEXT = 450 << 20
+_LOW, _HIGH = 0.95, 1.10
+
+
+def memory_estimate(trace: StepTrace, *, on_gpu: bool, resident: int, sampling: int) -> MemoryEstimate:
+    """The estimate of a device.
+
+    Args:
+        resident: bytes of a process with the libraries of a run and no model; for a run on the processor
+        sampling: bytes of tensors while answers are sampled, 0 where none are
+    """
+    part, peak = trace.peak
+    by_purpose, moment = dict(peak.by_purpose), _in_words(part)
+    if sampling > peak.total:
+        by_purpose = dict(trace.peaks["after"].by_purpose)
+        by_purpose["workspace"] = by_purpose.get("workspace", 0) + sampling - sum(by_purpose.values())
+        moment = "while answers are sampled"
+    tensors = sum(by_purpose.values())
+    allocator = round(tensors * (_GPU_FRAGMENTS if on_gpu else _CPU_FRAGMENTS))
+    context = _CUDA_CONTEXT if on_gpu else resident
+    total = tensors + allocator + context
+    return MemoryEstimate(
+        by_purpose=by_purpose,
+        moment=moment,
+        allocator=allocator,
+        context=context,
+        low=round(total * _LOW),
+        high=round(total * _HIGH),
+    )
+
+
+def _in_words(part: str) -> str:
+    name, _, layer = part.partition(" ")
+    match name:
+        case "forward" | "backward":
+            return f"in layer {int(layer) + 1} of the {name} pass"
+        case "loss":
+            return "while the loss is computed"
+        case "optimizer":
+            return "while the optimiser updates the weights"
+        case _:
+            return "between two steps"

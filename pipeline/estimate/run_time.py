@@ -1,0 +1,99 @@
+"""How long a run takes: its steps, its evaluations, and how many of each there are."""
+
+import math
+from dataclasses import dataclass
+
+from transformers import PreTrainedConfig
+
+from pipeline.checks.schedule import passes_per_row, total_steps
+from pipeline.config import FineTuneJobConfig
+from pipeline.estimate.generation import generation_seconds
+from pipeline.estimate.rates import Rates
+from pipeline.estimate.run_rows import RunRows
+from pipeline.estimate.step_time import step_seconds
+from pipeline.estimate.step_trace import StepTrace
+from pipeline.estimates import TimeEstimate
+from pipeline.method_config import GrpoConfig
+from pipeline.model_manager import Precision
+
+# A backward pass is two forward passes (Kaplan et al. 2020, arXiv:2001.08361, section 2.1); with checkpointing three.
+_FORWARD, _FORWARD_CHECKPOINTED = 1 / 3, 1 / 4
+# Until a run on this machine has told better: rates that were measured here, and published ones.
+_MEASURED_RANGE, _PUBLISHED_RANGE = (0.7, 1.4), (0.5, 2.0)
+
+
+@dataclass(frozen=True)
+class RowCounts:
+    """Rows that are trained on and held out; 0 where nobody knows."""
+
+    train: int
+    evaluation: int
+
+
+def time_estimate(
+    config: FineTuneJobConfig,
+    trace: StepTrace,
+    rates: Rates,
+    *,
+    rows: RunRows,
+    counts: RowCounts,
+    model_config: PreTrainedConfig,
+    precision: Precision,
+) -> TimeEstimate | None:
+    """The time of the whole run; None where the number of rows is not known."""
+    if counts.train == 0:
+        return None
+    training = config.training
+    steps = total_steps(config, counts.train)
+    a_step = step_seconds(trace, rates, accumulation=training.gradient_accumulation_steps)
+    share = _FORWARD_CHECKPOINTED if training.gradient_checkpointing else _FORWARD
+    a_batch = a_step / training.gradient_accumulation_steps * share
+    if isinstance(config.method, GrpoConfig):
+        a_step += _sampling_seconds(config, config.method, trace, rates, model_config, precision)
+    train_seconds = a_step * steps
+    evaluations = _evaluations(config, steps) if counts.evaluation else 0
+    evaluation_seconds = evaluations * math.ceil(counts.evaluation / training.per_device_batch_size) * a_batch
+    rows_a_step = training.rows_per_step / passes_per_row(config)
+    tokens = rows.mean_tokens * rows_a_step
+    low, high = _MEASURED_RANGE if rates.measured else _PUBLISHED_RANGE
+    total = train_seconds + evaluation_seconds
+    return TimeEstimate(
+        step_seconds=a_step,
+        steps=steps,
+        train_seconds=train_seconds,
+        evaluation_seconds=evaluation_seconds,
+        low=total * low,
+        high=total * high,
+        samples_per_second=rows_a_step / a_step,
+        tokens_per_second=tokens / a_step,
+        tokens=round(tokens * steps),
+        rates=f"measured on {rates.device}" if rates.measured else f"from published figures of {rates.device}",
+    )
+
+
+def _sampling_seconds(
+    config: FineTuneJobConfig,
+    method: GrpoConfig,
+    trace: StepTrace,
+    rates: Rates,
+    model_config: PreTrainedConfig,
+    precision: Precision,
+) -> float:
+    once = generation_seconds(
+        trace,
+        rates,
+        tokens=method.max_completion_length,
+        number_bytes=4 if precision == "fp32" else 2,
+        layers=model_config.get_text_config().num_hidden_layers,
+    )
+    return once / method.num_iterations
+
+
+def _evaluations(config: FineTuneJobConfig, steps: int) -> int:
+    match config.training.eval_strategy:
+        case "no":
+            return 0
+        case "epoch":
+            return math.ceil(config.training.epochs)
+        case "steps":
+            return steps // config.training.eval_steps

@@ -1,0 +1,97 @@
+"""The estimator process: says what runs will need, one JSON object a line in and out. It never loads weights.
+
+in   {"id", "op": "estimate", "config": {…}, "devices": […], "train_rows", "eval_rows", "imports", "rates_file"}
+     {"id", "op": "fit", "config": {…}, "device": {…}, "train_rows", "eval_rows", "imports", "rates_file"}
+out  {"id", "event": "progress", "message"}*   then   {"id", "event": "done", "estimate" or "fit": {…}}   or   {"id", "event": "error", "code", "message"}
+"""
+
+import gc
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from pipeline.config import FineTuneJobConfig
+from pipeline.errors import UserError
+from pipeline.estimate.rates import Rates
+from pipeline.estimates import Device
+from pipeline.line_server import LineServer, QuitRequest, Send, serve_standard_streams
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    id: str | int
+    config: FineTuneJobConfig
+    train_rows: int = Field(0, ge=0)
+    eval_rows: int = Field(0, ge=0)
+    imports: Path
+    rates_file: Path = Field(description="Where the rates of this machine are kept once they are measured.")
+
+
+class EstimateRequest(_Request):
+    """Estimate one run on some devices."""
+
+    op: Literal["estimate"]
+    devices: list[Device] = Field(min_length=1)
+
+
+class FitRequest(_Request):
+    """Find what makes a run fit a device."""
+
+    op: Literal["fit"]
+    device: Device
+
+
+Request = Annotated[EstimateRequest | FitRequest | QuitRequest, Field(discriminator="op")]
+_REQUEST: TypeAdapter[EstimateRequest | FitRequest | QuitRequest] = TypeAdapter(Request)
+
+
+class CalibrationFailed(UserError):
+    """The speed of the device could not be measured."""
+
+    code = "calibration_failed"
+
+
+def answer(request: EstimateRequest | FitRequest, send: Send) -> dict[str, Any]:
+    """The estimate, or what fits, as JSON types. Raises UserError."""
+    from pipeline.estimate.estimate_run import estimate_run, fit_run
+    from pipeline.estimate.run_time import RowCounts
+
+    # What the libraries made on import is never garbage, and a trace collects it several times.
+    gc.freeze()
+    counts = RowCounts(request.train_rows, request.eval_rows)
+
+    def rates() -> Rates:
+        return _rates(request.rates_file)
+
+    if isinstance(request, EstimateRequest):
+        estimate = estimate_run(
+            request.config, request.devices, counts=counts, imports=request.imports, measured_rates=rates
+        )
+        return {"estimate": estimate.model_dump(mode="json")}
+    found = fit_run(
+        request.config,
+        request.device,
+        counts=counts,
+        imports=request.imports,
+        measured_rates=rates,
+        progress=lambda message: send({"event": "progress", "message": message}),
+    )
+    return {"fit": found.model_dump(mode="json")}
+
+
+def _rates(file: Path) -> Rates:
+    """The rates of this machine. Measured in a process of its own, because a GPU's memory stays taken until it ends."""
+    if not file.exists():
+        command = [sys.executable, "-m", "pipeline.estimate.calibrate", str(file)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own module
+        if done.returncode != 0:
+            raise CalibrationFailed(f"The speed of this machine could not be measured: {done.stderr[-300:].strip()}")
+    return Rates.model_validate_json(file.read_bytes())
+
+
+def serve() -> int:
+    """Answer standard input on standard output."""
+    return serve_standard_streams(lambda send: LineServer(send, _REQUEST, answer))
