@@ -4,8 +4,9 @@ They choose between settings before anything is known of the run in detail; they
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
-from pipeline.gpu_types import GIB, Accelerator
+from pipeline.hardware_specs import GIB
 from pipeline.method_config import MethodKind
 
 # 16 bits: 2 bytes. NF4: half a byte and 0.016 for its constants (arXiv:2305.14314), and embeddings, head and norms stay
@@ -21,6 +22,24 @@ _RESERVED_SHARE = 0.1
 _ROW_TOKENS = 1024
 # A chosen and a rejected answer; KTO reads each answer after another prompt too.
 _TWO_SEQUENCES: tuple[MethodKind, ...] = ("dpo", "orpo", "kto", "reward")
+
+
+class Accelerator(Protocol):
+    """What the rules ask of a GPU, whether it is here or only known by its type."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def memory_total(self) -> int:
+        """Bytes that a process can have of it."""
+
+    @property
+    def memory_gb(self) -> int:
+        """Memory as people call it."""
+
+    @property
+    def has_bf16(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -45,7 +64,7 @@ def plan_weights(parameters: float, gpu: Accelerator, *, tuning: str, in_16_bits
 
     A full fine-tune, whose 16 bytes a weight hold gradients and optimiser already, may take nine tenths.
     """
-    total = gpu.memory_bytes / GIB
+    total = gpu.memory_total / GIB
     if tuning == "full":
         needed = weights_gb(parameters, tuning="full", quantization="none")
         return WeightsPlan("none", needed, total, needed <= total * (1 - _RESERVED_SHARE), in_16_bits)

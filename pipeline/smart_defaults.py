@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass, replace
 
-from pipeline.gpu_types import Accelerator
 from pipeline.learning_rules import (
     epochs_for,
     held_out_rows,
@@ -13,7 +12,7 @@ from pipeline.learning_rules import (
     steps_between_looks,
     warmup_for,
 )
-from pipeline.memory_rules import WeightsPlan, plan_weights, rows_at_once
+from pipeline.memory_rules import Accelerator, WeightsPlan, plan_weights, rows_at_once
 from pipeline.method_config import DEFAULT_LEARNING_RATE, METHOD_NAMES
 from pipeline.suggestions import BaseModelFacts, Goal, RowFacts, SuggestedValue, Suggestions
 

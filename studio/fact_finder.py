@@ -54,6 +54,7 @@ class FactFinder:
             known_model=self._known_model(config.model.base_model),
             keys=self._keys_for(owner),
             gpus=gpus if gpus or not may_have_other_accelerator() else None,
+            sleeps_after_hours=self._settings.sleeps_after_hours,
             output_is_ephemeral=self._settings.is_ephemeral,
             runs_of_same_name=same_name,
             data_ships=Path(config.dataset.path).is_relative_to(self._settings.assets),

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import InvalidConfig, Problem
+from pipeline.hardware_specs import find_flavor
+from pipeline.prices import read_flavor, read_price
 
 PROJECT = Path(__file__).resolve().parents[1]
 DEFAULT_PORT = 7860
@@ -21,6 +23,8 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     on_space: bool = False
+    space_flavor: str | None = None
+    price_per_hour: float | None = None
     access_token: str | None = None
     max_upload_bytes: int = 500_000_000
     tick_seconds: float = 0.5
@@ -30,8 +34,13 @@ class Settings:
     def from_environment(
         cls, environ: Mapping[str, str], *, host: str | None = None, port: int | None = None
     ) -> "Settings":
-        """Settings from LAPIDARY_HOME, DATABASE_URL, GRADIO_SERVER_NAME, GRADIO_SERVER_PORT, LAPIDARY_TOKEN; `host`
-        and `port` win over them. On a Space the home is /data, which survives restarts."""
+        """Settings from LAPIDARY_HOME, DATABASE_URL, GRADIO_SERVER_NAME, GRADIO_SERVER_PORT, LAPIDARY_TOKEN and
+        LAPIDARY_PRICE_PER_HOUR (US dollars); `host` and `port` win over them. On a Space the home is /data, which
+        survives restarts.
+
+        Raises:
+            InvalidConfig: the port or the price is none.
+        """
         on_space = "SPACE_ID" in environ
         default_home = "/data" if on_space else str(Path.home() / ".lapidary")
         home = Path(environ.get("LAPIDARY_HOME", default_home)).expanduser().resolve()
@@ -42,6 +51,8 @@ class Settings:
             host=host if host is not None else environ.get("GRADIO_SERVER_NAME", default_host),
             port=port if port is not None else _port(environ.get("GRADIO_SERVER_PORT", str(DEFAULT_PORT))),
             on_space=on_space,
+            space_flavor=read_flavor(environ),
+            price_per_hour=read_price(environ),
             access_token=environ.get("LAPIDARY_TOKEN"),
         )
 
@@ -79,6 +90,16 @@ class Settings:
     def is_ephemeral(self) -> bool:
         """Whether the home is lost at a restart: on a Space, unless storage is attached there."""
         return self.on_space and not any(folder.is_mount() for folder in (self.home, *self.home.parents[:-1]))
+
+    @property
+    def sleeps_after_hours(self) -> int | None:
+        """Hours without a visit after which the studio is stopped, where that is fixed.
+
+        None also where a Space's owner may have set a time: no variable tells it, only the Hub's API does, as
+        `gcTimeout` of the Space's runtime.
+        """
+        hardware = None if self.space_flavor is None else find_flavor(self.space_flavor)
+        return None if hardware is None else hardware.sleeps_after_hours
 
     @property
     def journal_mode(self) -> str:

@@ -14,7 +14,8 @@ from pipeline.config import FineTuneJobConfig
 from pipeline.config_base import Config, OptionalText
 from pipeline.data.inspection import Inspection
 from pipeline.errors import DataProblem, InvalidConfig, UserError
-from pipeline.gpu_types import Accelerator, gpu_type, has_bf16
+from pipeline.hardware_specs import gpu_spec
+from pipeline.memory_rules import Accelerator
 from pipeline.method_config import GrpoConfig
 from pipeline.smart_defaults import smart_defaults
 from pipeline.suggestions import BaseModelFacts, Goal, RowFacts, SuggestedValue
@@ -90,12 +91,11 @@ def _gpu(studio: Studio, named: Mapping[str, Any]) -> Accelerator | None:
     if wanted.gpus == 0:
         return None
     if wanted.gpu_type is not None:
-        return gpu_type(wanted.gpu_type)
+        return gpu_spec(wanted.gpu_type)
     if not studio.scheduler.gpus:
         return None
     # A run may be given any of them.
-    smallest = min(studio.scheduler.gpus, key=lambda gpu: gpu.memory_total)
-    return Accelerator(smallest.name, smallest.memory_total, has_bf16(smallest.name))
+    return min(studio.scheduler.gpus, key=lambda gpu: gpu.memory_total)
 
 
 def _goal(config: FineTuneJobConfig) -> Goal:

@@ -24,9 +24,10 @@ def make_studio(settings: Settings) -> Studio:
 
 
 @contextmanager
-def open_studio(home: Path, *, host: str = "127.0.0.1") -> Iterator[Studio]:
+def open_studio(home: Path, *, host: str = "127.0.0.1", space_flavor: str | None = None) -> Iterator[Studio]:
     """A studio in `home`, with its children ended when the block ends."""
-    studio = make_studio(Settings(home=home, database_url=f"sqlite:///{home / 'lapidary.db'}", host=host))
+    database = f"sqlite:///{home / 'lapidary.db'}"
+    studio = make_studio(Settings(home=home, database_url=database, host=host, space_flavor=space_flavor))
     try:
         yield studio
     finally:

@@ -33,6 +33,7 @@ def tree_of_readme() -> set[str]:
         assert match, f"no comment on the line {line!r}"
         depth = len(match["indent"]) // 2
         parents[depth:] = [match["name"].rstrip("/")]
+        assert "/".join(parents) not in found, f"two lines for {'/'.join(parents)}"
         if not match["name"].endswith("/") or "/".join(parents) in FOLDED:
             found.add("/".join(parents))
     return found

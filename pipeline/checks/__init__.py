@@ -24,7 +24,7 @@ from pipeline.checks.labels import check_labels
 from pipeline.checks.model import check_base_model, check_context_length
 from pipeline.checks.output import check_output_folder, check_output_name
 from pipeline.checks.provider import check_provider
-from pipeline.checks.resources import check_disk_space, check_merge_memory
+from pipeline.checks.resources import check_disk_space, check_merge_memory, check_sleep_time
 from pipeline.checks.rewards import check_reward_columns
 from pipeline.checks.schedule import check_intervals, check_logging, check_total_steps
 from pipeline.checks.tracking import check_tracker_key, check_trackers
@@ -59,6 +59,7 @@ CHECKS: tuple[Callable[[FineTuneJobConfig, Facts], list[Finding]], ...] = (
     check_tracker_key,
     check_disk_space,
     check_merge_memory,
+    check_sleep_time,
     check_output_folder,
     check_output_name,
 )

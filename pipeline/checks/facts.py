@@ -18,7 +18,8 @@ class Facts:
     to be fetched first.
 
     None stands for what nobody has looked at, of which the checks then say nothing: `gpus` (empty where there is none),
-    `keys` (names of the keys that the run will have), `free_memory_bytes`, `cpu_has_bf16`.
+    `keys` (names of the keys that the run will have), `free_memory_bytes`, `cpu_has_bf16`, `run_seconds`, and
+    `sleeps_after_hours`, where the machine is stopped after so many hours without a visit.
     """
 
     model: ModelFacts | None
@@ -30,6 +31,8 @@ class Facts:
     gpus: tuple[Gpu, ...] | None = None
     free_memory_bytes: int | None = None
     cpu_has_bf16: bool | None = None
+    run_seconds: float | None = None
+    sleeps_after_hours: int | None = None
     output_dir: Path = Path()
     output_is_writable: bool = True
     output_is_ephemeral: bool = False
@@ -66,6 +69,8 @@ def gather_facts(
     known_model: KnownModel | None = None,
     keys: frozenset[str] | None = None,
     gpus: tuple[Gpu, ...] | None = None,
+    run_seconds: float | None = None,
+    sleeps_after_hours: int | None = None,
     output_is_ephemeral: bool = False,
     runs_of_same_name: int = 0,
     data_ships: bool = False,
@@ -74,8 +79,9 @@ def gather_facts(
 
     `output_dir` is where the run folder will be made. The rest is what the caller alone can know: the Hub models that
     are here and the folder of this one in the Hub's cache, the folder that downloads go to, what a catalogue tells of
-    the model, names of the keys that the run will have, the GPUs, whether the output folder is lost at a restart, how
-    many results of this name there are, and whether the rows came with the program, whose tests have checked them.
+    the model, names of the keys that the run will have, the GPUs, how long the run is estimated to take, when the
+    machine is stopped because nobody visits it, whether the output folder is lost at a restart, how many results of
+    this name there are, and whether the rows came with the program, whose tests have checked them.
     """
     place = _existing(output_dir)
     cache = None if download_dir is None else _existing(download_dir)
@@ -89,6 +95,8 @@ def gather_facts(
         gpus=gpus,
         free_memory_bytes=available_memory(),
         cpu_has_bf16=cpu_has_bf16(),
+        run_seconds=run_seconds,
+        sleeps_after_hours=sleeps_after_hours,
         output_dir=output_dir,
         output_is_writable=place.is_dir() and os.access(place, os.W_OK | os.X_OK),
         output_is_ephemeral=output_is_ephemeral,

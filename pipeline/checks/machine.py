@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.hardware_specs import FIRST_WITH_BF16, GIB
+
 # Names under which the Hub client takes a token from the environment.
 _HUB_TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 # AMD's driver; its GPUs are none of NVIDIA's, and PyTorch may still use them.
@@ -22,6 +24,16 @@ class Gpu:
     memory_total: int
     memory_free: int
     compute_capability: tuple[int, int] | None = None
+
+    @property
+    def memory_gb(self) -> int:
+        """Memory in units of 2**30 bytes, rounded."""
+        return round(self.memory_total / GIB)
+
+    @property
+    def has_bf16(self) -> bool:
+        """Whether it is known to compute in bf16."""
+        return self.compute_capability is not None and self.compute_capability >= FIRST_WITH_BF16
 
 
 def may_have_other_accelerator() -> bool:

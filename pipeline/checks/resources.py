@@ -1,4 +1,4 @@
-"""Checks of the machine: room on its disks, and memory for merging."""
+"""Checks of the machine: room on its disks, memory for merging, and whether it stays awake until the end."""
 
 from pipeline.checks.facts import Facts
 from pipeline.checks.finding import Finding, Fix, error, warning
@@ -54,6 +54,18 @@ def check_merge_memory(config: FineTuneJobConfig, facts: Facts) -> list[Finding]
     )
     fix = Fix(label="Do not merge", patch={"export.merged": False})
     return [warning("merge_memory", "export.merged", message, fix)]
+
+
+def check_sleep_time(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:
+    """A machine that is stopped because nobody visits it has finished the run before."""
+    hours = facts.sleeps_after_hours
+    if hours is None or facts.run_seconds is None or facts.run_seconds <= hours * 3600:
+        return []
+    message = (
+        f"The run takes about {facts.run_seconds / 3600:,.0f} hours, and this Space is put to sleep {hours} hours "
+        "after the last visit, which interrupts the run. Open the studio more often than that, or choose paid hardware."
+    )
+    return [warning("sleeps_before_end", "training.epochs", message)]
 
 
 def _run_bytes(config: FineTuneJobConfig, facts: Facts, *, kept: int) -> int:

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.checks.combinations import combination_findings
+from pipeline.checks.machine import Gpu
 from pipeline.checks.schedule import times_seen, total_steps
 from pipeline.config_fields import config_fields
-from pipeline.gpu_types import Accelerator, gpu_type, has_bf16
+from pipeline.hardware_specs import gpu_spec
 from pipeline.learning_rules import epochs_for, held_out_rows, rank_for, rows_per_step
-from pipeline.memory_rules import plan_weights, rows_at_once
+from pipeline.memory_rules import Accelerator, plan_weights, rows_at_once
 from pipeline.method_config import MethodKind
 from pipeline.smart_defaults import smart_defaults
 from pipeline.suggestions import BaseModelFacts, Goal, RowFacts, SuggestedValue
@@ -75,7 +76,7 @@ def test_suggestions_make_a_document_that_a_run_accepts(
     is_gemma: bool,
 ) -> None:
     goal = Goal(method, tuning, num_generations=generations)
-    gpu = None if memory is None else Accelerator("GPU", memory << 30, has_bf16)
+    gpu = None if memory is None else Gpu(0, "GPU", memory << 30, memory << 30, (8, 0) if has_bf16 else (7, 5))
     model = BaseModelFacts("Model", parameters, context_length=8192, is_gemma=is_gemma)
     found = suggested(model, rows(count, longest=longest, p95=longest), gpu, goal)
     config = parse_job_config(document_with({path: value.value for path, value in found.items()}, goal))
@@ -88,7 +89,7 @@ def test_suggestions_make_a_document_that_a_run_accepts(
 @given(count=st.integers(20, 200_000), method=st.sampled_from(METHODS))
 def test_intervals_end_before_the_run_does(count: int, method: MethodKind) -> None:
     goal = Goal(method)
-    config = parse_job_config(document_with(values_of(GEMMA_1B, rows(count), gpu_type("l4"), goal), goal))
+    config = parse_job_config(document_with(values_of(GEMMA_1B, rows(count), gpu_spec("l4"), goal), goal))
     training = config.training
     steps = total_steps(config, count - round(count * config.dataset.eval_share))
     if training.eval_strategy == "steps":
@@ -160,12 +161,12 @@ def test_rows_held_out_are_enough_and_not_too_many(count: int, held_out: int) ->
 def test_weights_are_rounded_where_whole_ones_leave_no_room(
     parameters: float, gpu: str, tuning: str, quantization: str, fits: bool
 ) -> None:
-    plan = plan_weights(parameters, gpu_type(gpu), tuning=tuning)
+    plan = plan_weights(parameters, gpu_spec(gpu), tuning=tuning)
     assert (plan.quantization, plan.fits) == (quantization, fits)
 
 
 def test_longer_rows_and_pairs_leave_room_for_fewer() -> None:
-    plan = plan_weights(4.3e9, gpu_type("l4"), tuning="lora")
+    plan = plan_weights(4.3e9, gpu_spec("l4"), tuning="lora")
     one = rows_at_once(4.3e9, plan, method="sft", row_tokens=None)
     assert rows_at_once(4.3e9, plan, method="dpo", row_tokens=None) == one // 2
     assert rows_at_once(4.3e9, plan, method="sft", row_tokens=4096) == one // 4
@@ -173,15 +174,15 @@ def test_longer_rows_and_pairs_leave_room_for_fewer() -> None:
 
 
 def test_full_fine_tune_that_does_not_fit_becomes_an_adapter() -> None:
-    found = suggested(GEMMA_4B, rows(5_000), gpu_type("l4"), Goal(tuning="full"))
+    found = suggested(GEMMA_4B, rows(5_000), gpu_spec("l4"), Goal(tuning="full"))
     assert found["tuning.kind"].value == "lora"
-    assert "64 of the L4's 24 GB" in found["tuning.kind"].reason
+    assert "64 of the NVIDIA L4's 24 GB" in found["tuning.kind"].reason
     assert found["training.learning_rate"].value == 2e-4
     assert found["model.quantization"].value == "none"
 
 
 def test_model_that_is_too_large_even_in_four_bits_is_said_to_be() -> None:
-    reason = suggested(BaseModelFacts("Large", 70e9), None, gpu_type("rtx 4090"))["model.quantization"].reason
+    reason = suggested(BaseModelFacts("Large", 70e9), None, gpu_spec("rtx 4090"))["model.quantization"].reason
     assert "choose a smaller model or a larger GPU" in reason
 
 
@@ -190,13 +191,13 @@ def test_model_that_is_too_large_even_in_four_bits_is_said_to_be() -> None:
     [("l4", GEMMA_4B, "bf16"), ("t4", GEMMA_4B, "fp32"), ("t4", BaseModelFacts("Qwen", 0.6e9), "fp16")],
 )
 def test_precision_is_what_hardware_and_model_can_do(gpu: str, model: BaseModelFacts, precision: str) -> None:
-    assert values_of(model, None, gpu_type(gpu))["model.precision"] == precision
+    assert values_of(model, None, gpu_spec(gpu))["model.precision"] == precision
 
 
 def test_gradient_checkpointing_starts_above_a_billion_weights() -> None:
     field = "training.gradient_checkpointing"
-    assert values_of(GEMMA_1B, None, gpu_type("l4"))[field] is False
-    assert values_of(GEMMA_4B, None, gpu_type("l4"))[field] is True
+    assert values_of(GEMMA_1B, None, gpu_spec("l4"))[field] is False
+    assert values_of(GEMMA_4B, None, gpu_spec("l4"))[field] is True
     assert field not in values_of(GEMMA_4B, None, None)
 
 
@@ -208,7 +209,7 @@ def test_length_is_the_one_a_run_would_choose(longest: int, p95: int, limit: int
 
 
 def test_length_is_left_open_where_no_tokens_were_counted() -> None:
-    assert "method.max_length" not in values_of(GEMMA_1B, rows(1_000), gpu_type("l4"))
+    assert "method.max_length" not in values_of(GEMMA_1B, rows(1_000), gpu_spec("l4"))
 
 
 def test_what_the_catalogue_recommends_goes_first_and_the_rest_follows_it() -> None:
@@ -222,7 +223,7 @@ def test_what_the_catalogue_recommends_goes_first_and_the_rest_follows_it() -> N
 
 
 def test_split_that_the_source_has_is_left_alone() -> None:
-    found = suggested(GEMMA_1B, rows(1_000, held_out=100, is_drawn=False), gpu_type("l4"))
+    found = suggested(GEMMA_1B, rows(1_000, held_out=100, is_drawn=False), gpu_spec("l4"))
     assert "dataset.eval_share" not in found
     assert found["evaluation.score_rows"].value == 100
     assert "900 training rows" in found["training.epochs"].reason
@@ -237,13 +238,11 @@ def test_nothing_is_said_about_what_is_not_known() -> None:
     assert list(suggested(None, None, None)) == ["training.learning_rate"]
 
 
-@pytest.mark.parametrize("name", ["NVIDIA T4", "Tesla T4", "t4", "Tesla V100-SXM2-16GB", "NVIDIA GeForce RTX 2080 Ti"])
-def test_older_gpus_have_no_bf16(name: str) -> None:
-    assert not has_bf16(name)
-
-
-@pytest.mark.parametrize(
-    "name", ["NVIDIA A100-SXM4-80GB", "NVIDIA L4", "NVIDIA GeForce RTX 4090", "NVIDIA H100 80GB HBM3"]
-)
-def test_newer_gpus_have_bf16(name: str) -> None:
-    assert has_bf16(name)
+@pytest.mark.parametrize(("capability", "precision"), [((7, 5), "fp16"), ((8, 6), "bf16"), (None, "fp16")])
+def test_precision_on_this_machine_follows_what_its_driver_says(
+    capability: tuple[int, int] | None, precision: str
+) -> None:
+    gpu = Gpu(0, "NVIDIA Prototype", 24 << 30, 23 << 30, capability)
+    found = suggested(BaseModelFacts("Qwen", 0.6e9), None, gpu)
+    assert found["model.precision"].value == precision
+    assert "of the NVIDIA Prototype's 24 GB" in found["model.quantization"].reason

@@ -67,3 +67,11 @@ def test_model_in_the_cache_of_the_hub_is_looked_at(studio: Studio, lost: str | 
     assert found == {"longer_than_context", *(() if lost is None else ("model_download",))}
     other = {"base_model": "some/model", "revision": "v2"}
     assert "longer_than_context" not in codes(studio, model=other, method=method)
+
+
+@pytest.mark.parametrize(("flavor", "hours"), [("cpu-basic", 48), ("t4-small", None), (None, None)])
+def test_space_that_sleeps_when_nobody_visits_it_is_known_to(
+    tmp_path: Path, flavor: str | None, hours: int | None
+) -> None:
+    with open_studio(tmp_path / "home", space_flavor=flavor) as studio:
+        assert studio.preflight(demo_document(), owner="ana").facts.sleeps_after_hours == hours

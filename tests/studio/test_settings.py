@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import InvalidConfig
+from pipeline.prices import hourly_price
 from studio.settings import Settings
 
 
@@ -35,3 +36,21 @@ def test_home_on_a_space_is_lost_unless_storage_is_attached(tmp_path: Path) -> N
     # A file system of its own, as attached storage is.
     assert not Settings.from_environment({**space, "LAPIDARY_HOME": "/proc/self"}).is_ephemeral
     assert not Settings.from_environment({"LAPIDARY_HOME": str(tmp_path)}).is_ephemeral
+
+
+def test_space_knows_its_price_and_when_it_sleeps_by_its_hardware() -> None:
+    space = {"SPACE_ID": "gems/studio", "CPU_CORES": "2", "ACCELERATOR": "none"}
+    free = Settings.from_environment(space)
+    assert hourly_price(free) == (0.0, "CPU Basic on Hugging Face's price list of 2026-07-21")
+    assert free.sleeps_after_hours == 48
+    paid = Settings.from_environment({**space, "ACCELERATOR": "a10g-small", "CPU_CORES": "4"})
+    assert paid.space_flavor == "a10g-small"
+    assert paid.sleeps_after_hours is None
+
+
+def test_price_that_the_owner_sets_is_that_of_the_studio() -> None:
+    settings = Settings.from_environment({"LAPIDARY_PRICE_PER_HOUR": "1.10"})
+    assert hourly_price(settings) == (1.10, "set with LAPIDARY_PRICE_PER_HOUR")
+    assert hourly_price(Settings.from_environment({"ACCELERATOR": "a10g-small"})) is None, "no Space"
+    with pytest.raises(InvalidConfig, match="is not a price"):
+        Settings.from_environment({"LAPIDARY_PRICE_PER_HOUR": "cheap"})

@@ -11,7 +11,7 @@ from pipeline.checks.sizes import adapter_bytes
 from pipeline.config import ModelConfig
 from pipeline.providers.huggingface import attach_lora
 from pipeline.validation import parse_job_config
-from tests.documents import DEMO_MODEL
+from tests.documents import DEMO_MODEL, demo_document
 from tests.pipeline.checks.preflight import HUB_MODEL, changed, facts_of, findings_for, on_model, patched, write_model
 from tests.pipeline.providers.architectures import tiny_model
 
@@ -94,3 +94,16 @@ def test_address_of_a_folder_is_looked_into(tmp_path: Path) -> None:
     found = model_facts(ModelConfig(base_model=f"file://{write_model(tmp_path / 'model')}"))
     assert found is not None
     assert (found.model_type, found.context_length, found.is_hub_copy) == ("gemma3_text", 2048, False)
+
+
+def test_run_that_takes_longer_than_the_space_stays_awake_is_a_warning(tmp_path: Path) -> None:
+    finding = findings_for(demo_document(), tmp_path, run_seconds=60 * 3600, sleeps_after_hours=48)["sleeps_before_end"]
+    assert (finding.severity, finding.field) == ("warning", "training.epochs")
+    assert "takes about 60 hours, and this Space is put to sleep 48 hours after the last visit" in finding.message
+
+
+@pytest.mark.parametrize(("seconds", "hours"), [(47 * 3600, 48), (60 * 3600, None), (None, 48)])
+def test_run_that_ends_before_or_of_which_too_little_is_known_is_not_warned_of(
+    tmp_path: Path, seconds: float | None, hours: int | None
+) -> None:
+    assert findings_for(demo_document(), tmp_path, run_seconds=seconds, sleeps_after_hours=hours) == {}
