@@ -135,7 +135,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="lapidary-preflight-") as folder:
         for name in dict.fromkeys((WARM_UP, *(item.model for item in settings))):
             _build_model(name, Path(folder))
-        print(f"{'':48}{'traced MB':>10}{'true MB':>9}{'error':>8}{'process':>9}{'error':>8}{'trace s':>9}{'step s':>9}{'true s':>9}{'error':>8}", flush=True)
+        print(
+            f"{'':48}{'traced MB':>10}{'true MB':>9}{'error':>8}{'process':>9}{'error':>8}{'trace s':>9}"
+            f"{'step s':>9}{'true s':>9}{'error':>8}",
+            flush=True,
+        )
         rates = measure_rates(choose_device())
         errors: dict[str, list[float]] = {}
         for setting in settings:
@@ -216,7 +220,11 @@ def _run(setting: Setting, folder: Path, what: str) -> dict[str, Any]:
     # Freed memory goes back to the system at once: else the process shows what the C library keeps, not what is used.
     environment = {"MALLOC_MMAP_THRESHOLD_": "65536"} if what == "memory" else {}
     child = subprocess.run(  # noqa: S603 - our own interpreter and module
-        [sys.executable, "-m", "benchmarks.measured_step", what, str(file)], env={**os.environ, **environment}, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "benchmarks.measured_step", what, str(file)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if child.returncode != 0:
         raise SystemExit(f"{setting.name} failed:\n{child.stderr[-3000:]}")

@@ -1,4 +1,4 @@
-"""The commands of `python -m pipeline`: train, run, inspect, generate, schema, workbench, databench, estimator."""
+"""The commands of `python -m pipeline`: train, preflight, run, inspect, generate, schema, workbench, databench, estimator."""
 
 import argparse
 import errno
@@ -33,7 +33,7 @@ EXIT_BAD_VALUES = 2
 # On a full disk nothing else may reach the parent: neither the event nor the log.
 EXIT_DISK_FULL = errno.ENOSPC
 # Arguments that are no part of the job document.
-OWN_ARGUMENTS = ("command", "config", "output_dir", "run_dir")
+OWN_ARGUMENTS = ("command", "config", "output_dir", "run_dir", "gpu", "json")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -47,6 +47,8 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         case "train":
             return _train(parsed)
+        case "preflight":
+            return _preflight(parsed)
         case "run":
             _log_to_stderr(logging.INFO)
             # A bar redrawn a hundred times is no help in a log file.
@@ -72,10 +74,14 @@ def main(arguments: Sequence[str]) -> int:
             return serve()
 
 
-def _train(parsed: argparse.Namespace) -> int:
+def _given_config(parsed: argparse.Namespace) -> FineTuneJobConfig:
     given = {name: value for name, value in vars(parsed).items() if name not in OWN_ARGUMENTS}
+    return parse_job_config(document_with_flags(_read_yaml(parsed.config), given))
+
+
+def _train(parsed: argparse.Namespace) -> int:
     try:
-        config = parse_job_config(document_with_flags(_read_yaml(parsed.config), given))
+        config = _given_config(parsed)
         refuse_contradictions(config)
     except InvalidConfig as error:
         sys.stderr.write(f"{error}\n")
@@ -89,6 +95,19 @@ def _train(parsed: argparse.Namespace) -> int:
         kind = "adapter" if config.tuning.kind == "lora" else "model"
         sys.stderr.write(f"The {kind} is in {run_dir.artifact(kind)}\n")
     return status
+
+
+def _preflight(parsed: argparse.Namespace) -> int:
+    _log_to_stderr(logging.ERROR)
+    _prepare_environment()
+    try:
+        config = _given_config(parsed)
+        from pipeline.preflight_command import run_preflight
+
+        return run_preflight(config, home=_home(), gpu_types=parsed.gpu, as_json=parsed.json)
+    except InvalidConfig as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_BAD_VALUES
 
 
 def _generate(parsed: argparse.Namespace) -> int:
@@ -170,8 +189,11 @@ def _read_yaml(path: Path | None) -> dict[str, Any]:
 
 
 def _default_folder(name: str) -> Path:
-    home = Path(os.environ.get("LAPIDARY_HOME", "~/.lapidary")).expanduser()
-    return home / "runs" / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return _home() / "runs" / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _home() -> Path:
+    return Path(os.environ.get("LAPIDARY_HOME", "~/.lapidary")).expanduser()
 
 
 def _log_to_stderr(level: int) -> None:
@@ -189,6 +211,15 @@ def _parser() -> argparse.ArgumentParser:
         help="run folder [default: $LAPIDARY_HOME/runs/NAME-TIME, LAPIDARY_HOME is ~/.lapidary]",
     )
     add_config_flags(train)
+    before = commands.add_parser(
+        "preflight", help="tell what is wrong with a run and what it needs", allow_abbrev=False
+    )
+    before.add_argument("--config", type=Path, help="YAML file with the job document; flags override it")
+    before.add_argument(
+        "--gpu", action="append", default=[], help="a GPU, such as t4, in place of this machine; repeat"
+    )
+    before.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    add_config_flags(before)
     run = commands.add_parser("run", help="work off the config.json of a run folder", allow_abbrev=False)
     run.add_argument("run_dir", type=Path, help="the run folder")
     schema = commands.add_parser("schema", help="print the JSON schema of the job document", allow_abbrev=False)

@@ -2,7 +2,8 @@
 
 in   {"id", "op": "estimate", "config": {…}, "devices": […], "train_rows", "eval_rows", "imports", "rates_file"}
      {"id", "op": "fit", "config": {…}, "device": {…}, "train_rows", "eval_rows", "imports", "rates_file"}
-out  {"id", "event": "progress", "message"}*   then   {"id", "event": "done", "estimate" or "fit": {…}}   or   {"id", "event": "error", "code", "message"}
+out  {"id", "event": "progress", "message"}*   then   {"id", "event": "done", "estimate" or "fit": {…}}
+     or {"id", "event": "error", "code", "message"}
 """
 
 import gc

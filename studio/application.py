@@ -23,6 +23,7 @@ from studio.augmentation import Augmentations
 from studio.auth import Authenticator, TokenLogin
 from studio.catalog import Catalog
 from studio.databench import Databench
+from studio.estimator import Estimator
 from studio.fact_finder import FactFinder
 from studio.hardware import list_gpus
 from studio.keys import Keys, without_studio_secrets
@@ -45,6 +46,8 @@ logger = logging.getLogger(__name__)
 _QUEUE_SLEEP_SECONDS = {"sleep_when_free": 0.05, "progress_update_sleep_when_free": 0.25}
 _SESSIONS_KEPT = 300
 _CHORE_SECONDS = 30.0
+# The speed of this machine, as it was measured once.
+RATES_FILE = "rates.json"
 _CONCURRENT_EVENTS = 16
 _QUEUE_LENGTH = 256
 # Keys that a run or an import is given, where its owner has stored them.
@@ -93,6 +96,7 @@ def build_studio(settings: Settings, environment: dict[str, str]) -> Studio:
             list_gpus=list_gpus,
         ),
         recipes=Recipes(settings.assets),
+        estimator=Estimator(environment, imports=settings.imports, rates=settings.home / RATES_FILE),
     )
 
 
@@ -125,7 +129,7 @@ def serve(studio: Studio) -> None:
             if hasattr(demo._queue, name):
                 setattr(demo._queue, name, seconds)
         studio.registry.ensure_demo()
-        for child in (studio.workbench, studio.registry.databench):
+        for child in (studio.workbench, studio.registry.databench, studio.estimator):
             studio.scheduler.every(_CHORE_SECONDS, child.close_if_idle)
         studio.scheduler.start()
         _announce(settings, authenticator)
@@ -135,6 +139,7 @@ def serve(studio: Studio) -> None:
             studio.scheduler.close()
             studio.workbench.close()
             studio.registry.databench.close()
+            studio.estimator.close()
             demo.close(verbose=False)
             studio.database.close()
 

@@ -34,7 +34,7 @@ class Databench:
         Raises:
             DataProblem: the rows cannot be used; RequestFailed where the process died.
         """
-        key = (config.model_dump_json(), seed, *_stamps(config))
+        key = (config.model_dump_json(), seed, *data_stamps(config))
         with self._lock:
             known = self._found.get(key)
         if known is None:
@@ -106,7 +106,7 @@ class Databench:
         return last
 
 
-def _stamps(config: DatasetConfig) -> tuple[Any, ...]:
+def data_stamps(config: DatasetConfig) -> tuple[Any, ...]:
     """What changes when a file or an imported folder does."""
     found = []
     for source in (config.path, config.eval_path):

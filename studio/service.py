@@ -1,7 +1,6 @@
 """Studio: a verb for each thing a user can do. Pages, the Gradio API and REST are skins over it."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,23 +9,24 @@ from db import activity, drafts, jobs
 from db.database import Database
 from db.models import Artifact, Draft, Job
 from db.states import JobState
-from pipeline.checks import run_checks
 from pipeline.checks.facts import Facts
-from pipeline.checks.finding import Finding
-from pipeline.checks.schedule import total_steps
 from pipeline.config import FineTuneJobConfig
 from pipeline.data.fetch import kind_of_source
 from pipeline.data.inspection import Inspection
-from pipeline.errors import DataProblem, InvalidConfig, Problem, UserError
+from pipeline.errors import DataProblem, InvalidConfig, Problem
+from pipeline.estimates import Device, Fit
+from pipeline.preflight import Preflight
 from pipeline.run_dir import RunDir
 from pipeline.validation import parse_job_config
 from studio.augmentation import Augmentations
 from studio.catalog import Catalog
 from studio.containment import contain
 from studio.datasets import ModelTraits, model_traits
+from studio.estimator import Estimator
 from studio.fact_finder import FactFinder
 from studio.keys import Keys
 from studio.line_client import RequestFailed
+from studio.preflight import PreflightFailed, check_before_start, check_fully, check_quickly, find_fit
 from studio.recipes import Recipes
 from studio.registry import Forbidden, Registry
 from studio.scheduler import Scheduler
@@ -34,45 +34,6 @@ from studio.settings import Settings
 from studio.workbench import AnswerFailed, Prompt, Workbench
 
 LOG_CHUNK_BYTES = 256 << 10
-
-
-class PreflightFailed(UserError):
-    """The configuration has errors that would make the run fail; `findings` lists them."""
-
-    code = "preflight_failed"
-
-    def __init__(self, findings: list[Finding]) -> None:
-        self.findings = findings
-        super().__init__("\n".join(f"{finding.field}: {finding.message}" for finding in findings))
-
-
-@dataclass(frozen=True)
-class Preflight:
-    """What a configuration would do, and what is wrong with it."""
-
-    config: FineTuneJobConfig
-    facts: Facts
-    findings: list[Finding]
-
-    @property
-    def errors(self) -> list[Finding]:
-        """Findings that forbid the start."""
-        return [finding for finding in self.findings if finding.severity == "error"]
-
-    @property
-    def dataset_name(self) -> str | None:
-        """What people call the rows; None where nobody has looked at them yet."""
-        return self.facts.data.name if isinstance(self.facts.data, Inspection) else None
-
-    @property
-    def train_rows(self) -> int:
-        """Rows that would be trained on."""
-        return self.facts.train_rows
-
-    @property
-    def total_steps(self) -> int:
-        """Optimiser steps of the whole run; 0 without rows."""
-        return total_steps(self.config, self.train_rows) if self.train_rows else 0
 
 
 class Studio:
@@ -91,6 +52,7 @@ class Studio:
         keys: Keys,
         facts: FactFinder,
         recipes: Recipes,
+        estimator: Estimator,
     ) -> None:
         self.settings = settings
         self.database = database
@@ -102,19 +64,34 @@ class Studio:
         self.keys = keys
         self.facts = facts
         self.recipes = recipes
+        self.estimator = estimator
 
     # Runs
 
     def preflight(self, data: Mapping[str, Any], *, owner: str) -> Preflight:
-        """Check a configuration as it would be checked on submission. Raises InvalidConfig, NotFound (its recipe)."""
-        config = self._resolve(parse_job_config(self.recipes.document(data)), owner=owner)
-        contain(config, self.settings)
-        facts = self.facts.gather(config, data=self._look_at_data(config, owner=owner), owner=owner)
-        return Preflight(config, facts, run_checks(config, facts))
+        """Check a configuration at once; what it needs is told only if that is known already.
+
+        Raises:
+            InvalidConfig, NotFound (its recipe)
+        """
+        return check_quickly(*self._with_facts(data, owner=owner), self.estimator)
+
+    def full_preflight(
+        self, data: Mapping[str, Any], *, owner: str, devices: Sequence[Device] | None = None
+    ) -> Preflight:
+        """Check a configuration and estimate it, for other devices than this machine's if they are named.
+
+        Raises as `preflight` does.
+        """
+        return check_fully(*self._with_facts(data, owner=owner), self.estimator, devices=devices)
+
+    def fit(self, data: Mapping[str, Any], *, owner: str, progress: Callable[[str], None] | None = None) -> Fit | None:
+        """What makes the run fit this machine; None where nobody knows its memory. Raises RequestFailed."""
+        return find_fit(*self._with_facts(data, owner=owner), self.estimator, progress)
 
     def submit(self, data: Mapping[str, Any], *, owner: str) -> Job:
         """Queue a run. Raises InvalidConfig, NotFound, or PreflightFailed with the errors that forbid it."""
-        checked = self.preflight(data, owner=owner)
+        checked = check_before_start(*self._with_facts(data, owner=owner), self.estimator)
         if checked.errors:
             raise PreflightFailed(checked.errors)
         with self.database.write() as session:
@@ -250,6 +227,11 @@ class Studio:
             problems = [Problem(str(detail["loc"][0]), detail["msg"]) for detail in error.errors()]
             raise InvalidConfig(problems) from error
         yield from self.workbench.answer(prompt)
+
+    def _with_facts(self, data: Mapping[str, Any], *, owner: str) -> tuple[FineTuneJobConfig, Facts]:
+        config = self._resolve(parse_job_config(self.recipes.document(data)), owner=owner)
+        contain(config, self.settings)
+        return config, self.facts.gather(config, data=self._look_at_data(config, owner=owner), owner=owner)
 
     def _any_job(self, identifier: str, *, owner: str) -> Job:
         with self.database.read() as session:

@@ -33,6 +33,7 @@ def open_studio(home: Path, *, host: str = "127.0.0.1", space_flavor: str | None
     finally:
         studio.registry.databench.close()
         studio.workbench.close()
+        studio.estimator.close()
         studio.database.close()
 
 

@@ -21,6 +21,7 @@ from pipeline.checks.finding import Finding
 from pipeline.checks.hardware import check_adapter_on_cpu, check_attention, check_packing_attention, check_precision
 from pipeline.checks.images import check_images
 from pipeline.checks.labels import check_labels
+from pipeline.checks.memory import check_memory
 from pipeline.checks.model import check_base_model, check_context_length
 from pipeline.checks.output import check_output_folder, check_output_name
 from pipeline.checks.provider import check_provider
@@ -58,6 +59,7 @@ CHECKS: tuple[Callable[[FineTuneJobConfig, Facts], list[Finding]], ...] = (
     check_trackers,
     check_tracker_key,
     check_disk_space,
+    check_memory,
     check_merge_memory,
     check_sleep_time,
     check_output_folder,

@@ -10,6 +10,7 @@ from pipeline.checks.model_facts import KnownModel, ModelFacts, model_facts
 from pipeline.config import FineTuneJobConfig
 from pipeline.data.inspection import Inspection
 from pipeline.errors import DataProblem
+from pipeline.estimates import Estimate, Fit
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class Facts:
     to be fetched first.
 
     None stands for what nobody has looked at, of which the checks then say nothing: `gpus` (empty where there is none),
-    `keys` (names of the keys that the run will have), `free_memory_bytes`, `cpu_has_bf16`, `run_seconds`, and
+    `keys` (names of the keys that the run will have), `free_memory_bytes`, `cpu_has_bf16`,
+    `estimate` (else perhaps the problem why there is none), `fit` (what would make the run fit), and
     `sleeps_after_hours`, where the machine is stopped after so many hours without a visit.
     """
 
@@ -31,7 +33,9 @@ class Facts:
     gpus: tuple[Gpu, ...] | None = None
     free_memory_bytes: int | None = None
     cpu_has_bf16: bool | None = None
-    run_seconds: float | None = None
+    estimate: Estimate | None = None
+    estimate_problem: str | None = None
+    fit: Fit | None = None
     sleeps_after_hours: int | None = None
     output_dir: Path = Path()
     output_is_writable: bool = True
@@ -53,6 +57,12 @@ class Facts:
         return self.data.eval_rows if isinstance(self.data, Inspection) else 0
 
     @property
+    def run_seconds(self) -> float | None:
+        """How long the run takes on the quickest of its devices; None where nobody knows."""
+        devices = [] if self.estimate is None else self.estimate.devices
+        return min((device.time.total_seconds for device in devices if device.time is not None), default=None)
+
+    @property
     def on_cpu(self) -> bool:
         """Whether the run is known to have no GPU."""
         return self.gpus == ()
@@ -69,7 +79,6 @@ def gather_facts(
     known_model: KnownModel | None = None,
     keys: frozenset[str] | None = None,
     gpus: tuple[Gpu, ...] | None = None,
-    run_seconds: float | None = None,
     sleeps_after_hours: int | None = None,
     output_is_ephemeral: bool = False,
     runs_of_same_name: int = 0,
@@ -79,7 +88,7 @@ def gather_facts(
 
     `output_dir` is where the run folder will be made. The rest is what the caller alone can know: the Hub models that
     are here and the folder of this one in the Hub's cache, the folder that downloads go to, what a catalogue tells of
-    the model, names of the keys that the run will have, the GPUs, how long the run is estimated to take, when the
+    the model, names of the keys that the run will have, the GPUs, when the
     machine is stopped because nobody visits it, whether the output folder is lost at a restart, how many results of
     this name there are, and whether the rows came with the program, whose tests have checked them.
     """
@@ -95,7 +104,6 @@ def gather_facts(
         gpus=gpus,
         free_memory_bytes=available_memory(),
         cpu_has_bf16=cpu_has_bf16(),
-        run_seconds=run_seconds,
         sleeps_after_hours=sleeps_after_hours,
         output_dir=output_dir,
         output_is_writable=place.is_dir() and os.access(place, os.W_OK | os.X_OK),

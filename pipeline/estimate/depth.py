@@ -21,6 +21,10 @@ _COST_OF_A_TRACE = 2
 _ALIKE = {"full_attention", "sliding_attention"}
 
 
+ShorterTrace = Callable[[PreTrainedConfig, Sequence[int]], StepTrace]
+"""Takes the configuration of a model with few layers, and their numbers in the whole model."""
+
+
 @dataclass(frozen=True)
 class _Depths:
     """The layers of the smallest model, and for each kind of layer those of a model with one more of it."""
@@ -30,10 +34,10 @@ class _Depths:
     """Layers of the longer model, and how often what it has more is to be added."""
 
 
-def trace_deep(model_config: PreTrainedConfig, trace: Callable[[PreTrainedConfig, Sequence[int]], StepTrace]) -> StepTrace:
+def trace_deep(model_config: PreTrainedConfig, trace: ShorterTrace) -> StepTrace:
     """`trace` of the whole model, from traces of models with few of its layers where all layers are of few kinds.
 
-    `trace` takes the configuration of a model and the numbers of its layers in the whole one.
+    The result is exact as far as a layer more of a kind adds the same each time.
     """
     depths = _depths(model_config.get_text_config())
     if depths is None:

@@ -51,9 +51,7 @@ def fit(config: FineTuneJobConfig, estimate: Estimator, *, shorter: ShorterLengt
     return Fit(patch=None, label="Nothing that was tried fits", steps=steps)
 
 
-def _stages(
-    config: FineTuneJobConfig, shorter: ShorterLengths
-) -> Iterator[list[tuple[dict[str, Any], list[str]]]]:
+def _stages(config: FineTuneJobConfig, shorter: ShorterLengths) -> Iterator[list[tuple[dict[str, Any], list[str]]]]:
     checkpointed = config.training.gradient_checkpointing
     recompute = [] if checkpointed else ["checkpointing"]
     same: list[tuple[dict[str, Any], list[str]]] = [({}, [])]
@@ -111,9 +109,11 @@ def _batch(config: FineTuneJobConfig, size: int) -> dict[str, Any]:
 
 
 def _label(config: FineTuneJobConfig, size: int, words: list[str]) -> str:
-    batch = [] if size == config.training.per_device_batch_size else [
-        f"batches of {size}, {config.training.rows_per_step // size} added up"
-    ]
+    batch = (
+        []
+        if size == config.training.per_device_batch_size
+        else [f"batches of {size}, {config.training.rows_per_step // size} added up"]
+    )
     label = ", ".join([*batch, *words])
     return label[:1].upper() + label[1:]
 

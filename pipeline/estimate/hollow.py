@@ -21,6 +21,7 @@ from pipeline.estimate.ledger import Ledger, tensors_in
 aten = torch.ops.aten
 # Token ids and masks over them have fewer elements, masks of attention have more.
 MOST_REAL_ELEMENTS = 1 << 18
+_CPU = torch.device("cpu")
 _INDEXING = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default, aten._index_put_impl_.default}
 _READING = {torch.Tensor.numpy, torch.Tensor.tolist}
 
@@ -75,7 +76,7 @@ class _Hollow(TorchDispatchMode):
         return result
 
     def _on_real(self, func: Any, args: Any, kwargs: dict[str, Any], tensors: list[torch.Tensor]) -> Any:
-        here = {name: torch.device("cpu") if isinstance(value, torch.device) else value for name, value in kwargs.items()}
+        here = {**kwargs, **{name: _CPU for name, value in kwargs.items() if isinstance(value, torch.device)}}
         with _disable_current_modes():
             if tensors and all(tensor.numel() <= 1 for tensor in tensors):
                 return self._counted(func(*args, **here))

@@ -4,13 +4,13 @@ import copy
 from typing import Any
 
 import torch
-from transformers import PreTrainedConfig, PreTrainedModel
 from torch.utils._python_dispatch import _disable_current_modes
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.quantizers import AutoHfQuantizer, HfQuantizer
 
 from pipeline.config import ModelConfig
-from pipeline.providers.huggingface import MODEL_CLASSES
 from pipeline.providers import Task
+from pipeline.providers.huggingface import MODEL_CLASSES
 from pipeline.providers.quantization import prepare_for_training, quantization_config
 
 

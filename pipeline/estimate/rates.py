@@ -7,8 +7,8 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-# Shares of the published peaks that large matrix products and copies reach: what vendors' libraries attain on GPUs
-# (Williams et al. 2009, "Roofline", doi:10.1145/1498765.1498785, separates the peak from the attained ceiling in this way).
+# Shares of the published peaks that large matrix products and copies attain on GPUs; the roofline model (Williams et
+# al. 2009, doi:10.1145/1498765.1498785) tells such ceilings from the peaks.
 PRODUCT_EFFICIENCY = 0.6
 COPY_EFFICIENCY = 0.8
 # A kernel's launch from eager PyTorch, Python included.

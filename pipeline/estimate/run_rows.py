@@ -1,4 +1,4 @@
-"""The rows of a run, encoded as it would encode them: the batch that takes most memory, a usual one, and all lengths."""
+"""The rows of a run, encoded as it would encode them, and two batches of them: the heaviest and a usual one."""
 
 import tempfile
 from collections.abc import Sequence
@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
-
-from transformers import PreTrainedTokenizerBase
 
 from pipeline.config import FineTuneJobConfig
 from pipeline.data.examples import check_split_column, choose_mapping, examples_of, no_usable_row

@@ -10,6 +10,7 @@ from pipeline.errors import UserError
 from studio import views
 from studio.api.rest import HEALTH
 from studio.auth import Authenticator
+from studio.preflight_request import preflight_of
 from studio.service import Studio
 
 P = ParamSpec("P")
@@ -56,6 +57,18 @@ def register_endpoints(studio: Studio, authenticator: Authenticator) -> None:
         """
         job = studio.submit(config, owner=owner_of(authenticator, request))
         return {"job_id": job.job_id, "id": job.id}
+
+    @endpoint
+    def preflight(config: dict[str, Any], request: gr.Request) -> dict[str, Any]:
+        """What is wrong with a run, and what it will need, before it is started.
+
+        Args:
+            config: A job document, with `resources` (gpu_type) where it is meant for another machine.
+
+        Returns:
+            ok, warnings, errors, the memory and the time of a step, and the findings with their fixes.
+        """
+        return preflight_of(studio, config, owner=owner_of(authenticator, request))
 
     @endpoint
     def list_jobs(request: gr.Request) -> dict[str, Any]:
@@ -162,6 +175,7 @@ def register_endpoints(studio: Studio, authenticator: Authenticator) -> None:
         return HEALTH
 
     gr.api(train, api_name="train")
+    gr.api(preflight, api_name="preflight")
     gr.api(list_jobs, api_name="jobs")
     gr.api(job_status, api_name="job_status")
     gr.api(cancel_job, api_name="cancel_job")

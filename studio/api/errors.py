@@ -13,8 +13,8 @@ from starlette.responses import Response
 from db.jobs import NotFound
 from db.states import InvalidTransition
 from pipeline.errors import InvalidConfig, UserError
+from studio.preflight import PreflightFailed
 from studio.registry import Forbidden, InUse
-from studio.service import PreflightFailed
 
 _STATUS: dict[type[UserError], int] = {NotFound: 404, Forbidden: 403, InvalidTransition: 409, InUse: 409}
 

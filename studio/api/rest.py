@@ -12,6 +12,7 @@ from studio.api.archive import zip_folder
 from studio.api.augment_routes import add_augment_routes
 from studio.api.dataset_routes import add_dataset_routes
 from studio.api.errors import SentenceRoute
+from studio.api.experiment_routes import add_experiment_routes
 from studio.api.recipe_routes import add_recipe_routes
 from studio.api.secret_routes import add_secret_routes
 from studio.auth import Authenticator
@@ -42,6 +43,7 @@ def build_routes(studio: Studio, authenticator: Authenticator) -> list[BaseRoute
     add_dataset_routes(router, studio, owner_of)
     add_augment_routes(router, studio, owner_of)
     add_recipe_routes(router, studio, owner_of)
+    add_experiment_routes(router, studio, owner_of)
     add_secret_routes(router, studio.keys, owner_of)
     return [*open_door.routes, *router.routes]
 

@@ -8,7 +8,8 @@ from typing import Any
 from pipeline.checks.schedule import times_seen
 from pipeline.errors import InvalidConfig
 from pipeline.method_config import METHOD_LABELS
-from studio.service import Preflight, Studio
+from pipeline.preflight import Preflight
+from studio.service import Studio
 from studio.ui.html import key_values
 
 

@@ -1,0 +1,122 @@
+"""Estimator: the child process that says what runs will need, asked once for each configuration."""
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.checks.facts import Facts
+from pipeline.config import FineTuneJobConfig
+from pipeline.estimates import Device, DeviceEstimate, Estimate, Fit, verdict
+from studio.databench import data_stamps
+from studio.line_client import LineClient
+
+IDLE_SECONDS = 900.0
+_REMEMBERED = 128
+# What changes neither memory nor time of a step.
+_WITHOUT_EFFECT = ("name", "tracking", "export", "evaluation")
+# Bytes of a weight, its gradient and two moments in fp32; four times as much, and the libraries, for all the rest.
+_AMPLE_BYTES_A_WEIGHT, _AMPLE_BYTES = 64, 2 << 30
+
+
+class Estimator:
+    """Asks `python -m pipeline estimator`; remembers what it said while the rows stay as they are."""
+
+    def __init__(
+        self, environment: Mapping[str, str], *, imports: Path, rates: Path, idle_seconds: float = IDLE_SECONDS
+    ) -> None:
+        self._client = LineClient("estimator", environment, idle_seconds=idle_seconds)
+        self._imports = imports
+        self._rates = rates
+        self._known: OrderedDict[str, Estimate | Fit] = OrderedDict()
+        self._lock = threading.Lock()
+        self.close_if_idle = self._client.close_if_idle
+        self.close = self._client.close
+
+    def known(self, config: FineTuneJobConfig, devices: Sequence[Device], facts: Facts) -> Estimate | None:
+        """The estimate if this configuration was asked for before, against the memory that is free now."""
+        found = self._recall(_key("estimate", config, devices, facts))
+        return _against_free(found, devices) if isinstance(found, Estimate) else None
+
+    def estimate(self, config: FineTuneJobConfig, devices: Sequence[Device], facts: Facts) -> Estimate:
+        """What the run needs on each device.
+
+        Raises:
+            RequestFailed: the model's configuration cannot be had, the rows cannot be used, or the process died.
+        """
+        key = _key("estimate", config, devices, facts)
+        found = self._recall(key)
+        if not isinstance(found, Estimate):
+            request = {"op": "estimate", "devices": [device.model_dump(mode="json") for device in devices]}
+            found = Estimate.model_validate(self._ask(request, config, facts)["estimate"])
+            self._remember(key, found)
+        return _against_free(found, devices)
+
+    def fit(
+        self, config: FineTuneJobConfig, device: Device, facts: Facts, progress: Callable[[str], None] | None = None
+    ) -> Fit:
+        """What makes the run fit the device. Raises RequestFailed."""
+        # Unlike the memory of a run, what fits depends on what is free; in steps, so that it can be remembered.
+        key = _key(f"fit {(device.free or 0) >> 28}", config, [device], facts)
+        found = self._recall(key)
+        if not isinstance(found, Fit):
+            request = {"op": "fit", "device": device.model_dump(mode="json")}
+            found = Fit.model_validate(self._ask(request, config, facts, progress)["fit"])
+            self._remember(key, found)
+        return found
+
+    def _ask(
+        self,
+        request: dict[str, Any],
+        config: FineTuneJobConfig,
+        facts: Facts,
+        progress: Callable[[str], None] | None = None,
+    ) -> dict[str, Any]:
+        last: dict[str, Any] = {}
+        common = {
+            "config": config.model_dump(mode="json"),
+            "train_rows": facts.train_rows,
+            "eval_rows": facts.eval_rows,
+            "imports": str(self._imports),
+            "rates_file": str(self._rates),
+        }
+        for last in self._client.ask({**request, **common}):
+            if progress is not None and last["event"] == "progress":
+                progress(last["message"])
+        return last
+
+    def _recall(self, key: str) -> Estimate | Fit | None:
+        with self._lock:
+            return self._known.get(key)
+
+    def _remember(self, key: str, found: Estimate | Fit) -> None:
+        with self._lock:
+            self._known[key] = found
+            while len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+
+
+def is_ample(facts: Facts, devices: Sequence[Device]) -> bool:
+    """Whether so much more memory is free than such a small model takes that no estimate is worth waiting for."""
+    if facts.model is None or not devices:
+        return False
+    needed = facts.model.weights_bytes / 2 * _AMPLE_BYTES_A_WEIGHT + _AMPLE_BYTES
+    return all(device.free is not None and device.free > needed for device in devices)
+
+
+def _against_free(estimate: Estimate, devices: Sequence[Device]) -> Estimate:
+    free = {device.name: device.free for device in devices}
+    judged = [_judged(found, free[found.name]) for found in estimate.devices]
+    return estimate.model_copy(update={"devices": judged})
+
+
+def _judged(found: DeviceEstimate, free: int | None) -> DeviceEstimate:
+    return found.model_copy(update={"free": free, "verdict": verdict(found.memory, free)})
+
+
+def _key(what: str, config: FineTuneJobConfig, devices: Sequence[Device], facts: Facts) -> str:
+    document = config.model_dump(mode="json", exclude=set(_WITHOUT_EFFECT))
+    named = [(device.name, device.on_gpu) for device in devices]
+    return json.dumps([what, document, named, facts.train_rows, facts.eval_rows, data_stamps(config.dataset)])
