@@ -1,4 +1,4 @@
-"""Wizard step 5: what preflight found, fixes of one click, and the start."""
+"""Wizard step 5: what preflight found, what the run will need, fixes of one click, and the start."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,14 @@ import gradio as gr
 from gradio.components import Component
 
 from pipeline.checks.finding import Finding, Fix
-from pipeline.errors import InvalidConfig
+from pipeline.errors import InvalidConfig, UserError
+from pipeline.estimates import Fit
+from pipeline.preflight import Preflight
+from pipeline.prices import hourly_price
+from studio.line_client import RequestFailed
 from studio.service import Studio
-from studio.ui.html import finding_list
+from studio.ui.estimate_card import WAITING, estimate_card, fit_table, needs_fitting
+from studio.ui.html import callout, finding_list
 
 _FIX_BUTTONS = 4
 
@@ -20,17 +25,57 @@ class PreflightStep:
     """The step's components, and what they show for a document."""
 
     findings: gr.HTML
+    estimate: gr.HTML
     fix_buttons: Sequence[gr.Button]
+    fit: gr.Button
     start: gr.Button
 
     @property
     def outputs(self) -> list[Component]:
-        """All components that `show` updates."""
-        return [self.findings, *self.fix_buttons, self.start]
+        """All components that `show` and `show_estimate` update."""
+        return [self.findings, self.estimate, *self.fix_buttons, self.fit, self.start]
 
     def show(self, studio: Studio, document: Mapping[str, Any], *, owner: str) -> dict[Component, Any]:
-        """Findings, the buttons that mend them, and whether the run may start."""
-        findings = check(studio, document, owner=owner)
+        """What is known at once: findings, the buttons that mend them, and whether the run may start."""
+        try:
+            checked = studio.preflight(document, owner=owner)
+        except InvalidConfig as error:
+            return self._shown(_problems(error)) | {self.estimate: "", self.fit: gr.update(visible=False)}
+        return self._shown(checked.findings) | self._estimated(studio, checked, waiting=True)
+
+    def show_estimate(self, studio: Studio, document: Mapping[str, Any], *, owner: str) -> dict[Component, Any]:
+        """The same with memory and time, which may take some seconds."""
+        try:
+            checked = studio.full_preflight(document, owner=owner)
+        except UserError:
+            # The findings say what is wrong.
+            return {self.estimate: ""}
+        return self._shown(checked.findings) | self._estimated(studio, checked, waiting=False)
+
+    def fixes(self, studio: Studio, document: Mapping[str, Any], *, owner: str) -> list[Fix]:
+        """The fixes in the order of the buttons."""
+        try:
+            # What was estimated to show the buttons is remembered.
+            return _fixes_of(studio.full_preflight(document, owner=owner).findings)
+        except InvalidConfig as error:
+            return _fixes_of(_problems(error))
+
+    def find_fit(self, studio: Studio, document: Mapping[str, Any], *, owner: str) -> tuple[Fit | None, str]:
+        """What makes the run fit, and the words and the table to show for it."""
+        try:
+            found = studio.fit(document, owner=owner)
+        except (InvalidConfig, RequestFailed) as error:
+            return None, callout("error", "Nothing could be tried", str(error))
+        if found is None:
+            return None, callout("info", "Nothing to fit", "The memory of this machine is not known.")
+        if found.patch is None:
+            text = "Choose a smaller model, or a device with more memory."
+            return found, callout("error", "Nothing that was tried fits", text) + fit_table(found)
+        if not found.patch:
+            return found, callout("ok", "It fits as it is", "Nothing was changed.")
+        return found, callout("ok", "Changed so that it fits", f"{found.label}.") + fit_table(found)
+
+    def _shown(self, findings: Sequence[Finding]) -> dict[Component, Any]:
         fixes = _fixes_of(findings)
         shown: dict[Component, Any] = {self.findings: finding_list(findings)}
         for index, button in enumerate(self.fix_buttons):
@@ -39,9 +84,11 @@ class PreflightStep:
         allowed = not any(finding.severity == "error" for finding in findings)
         return shown | {self.start: gr.update(interactive=allowed)}
 
-    def fixes(self, studio: Studio, document: Mapping[str, Any], *, owner: str) -> list[Fix]:
-        """The fixes in the order of the buttons."""
-        return _fixes_of(check(studio, document, owner=owner))
+    def _estimated(self, studio: Studio, checked: Preflight, *, waiting: bool) -> dict[Component, Any]:
+        if checked.estimate is None:
+            return {self.estimate: WAITING if waiting else "", self.fit: gr.update(visible=False)}
+        card = estimate_card(checked.estimate, hourly_price(studio.settings), fit=checked.facts.fit)
+        return {self.estimate: card, self.fit: gr.update(visible=needs_fitting(checked.estimate.devices))}
 
 
 def build_preflight_step() -> tuple[PreflightStep, gr.Button]:
@@ -49,21 +96,20 @@ def build_preflight_step() -> tuple[PreflightStep, gr.Button]:
     findings = gr.HTML(elem_id="preflight-findings")
     with gr.Row(elem_classes="lap-buttons"):
         buttons = [gr.Button(visible=False, size="sm", elem_id=f"fix-{index}") for index in range(_FIX_BUTTONS)]
+    estimate = gr.HTML(elem_id="preflight-estimate")
+    with gr.Row(elem_classes="lap-buttons"):
+        fit = gr.Button("Fit it for me", visible=False, size="sm", elem_id="fit-it")
     with gr.Row(elem_classes="lap-buttons"):
         back = gr.Button("Back", variant="secondary", elem_id="back-4")
         start = gr.Button("Start the run", variant="primary", interactive=False, elem_id="start-run")
-    return PreflightStep(findings, buttons, start), back
+    return PreflightStep(findings, estimate, buttons, fit, start), back
 
 
-def check(studio: Studio, document: Mapping[str, Any], *, owner: str) -> list[Finding]:
-    """All findings about a document; problems of its fields are findings too."""
-    try:
-        return studio.preflight(document, owner=owner).findings
-    except InvalidConfig as error:
-        return [
-            Finding(code=error.code, severity="error", field=problem.field, message=problem.message)
-            for problem in error.problems
-        ]
+def _problems(error: InvalidConfig) -> list[Finding]:
+    return [
+        Finding(code=error.code, severity="error", field=problem.field, message=problem.message)
+        for problem in error.problems
+    ]
 
 
 def _fixes_of(findings: Sequence[Finding]) -> list[Fix]:

@@ -33,6 +33,8 @@ _FIELDS_OF_STEP = (
     ("name", "export"),
     (),
 )
+# A first estimate takes some seconds: it waits in the queue, and other pages do not wait for it.
+_ESTIMATING: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 # Runs in the browser after a step has changed: Gradio leaves the focus on the body.
 _FOCUS_STEP = "() => window.lapidaryFocusStep && window.lapidaryFocusStep()"
 _OPEN_RUN = "(id) => { if (id) window.location.assign('/run?job=' + encodeURIComponent(id)) }"
@@ -99,11 +101,21 @@ def build_wizard(demo: gr.Blocks, studio: Studio, authenticator: Authenticator) 
 
         return move
 
+    def estimate(values: dict[Component, Any], request: gr.Request) -> dict[Component, Any]:
+        """Memory and time on the last step, after all else is on the page."""
+        if int(values[step_shown]) != PREFLIGHT:
+            return {}
+        document = form.document(form.read(values))
+        return preflight_step.show_estimate(studio, document, owner=caller.owner(request))
+
+    def then_estimate(change: Any) -> None:
+        change.then(estimate, inputs, preflight_step.outputs, **_ESTIMATING)
+
     outputs = [draft, walkthrough, step_shown, *report]
     for number, (back, forward) in enumerate(buttons):
         for button, target in ((back, number - 1), (forward, number + 1)):
             if button is not None:
-                button.click(go(target), inputs, outputs, **QUIET).then(None, js=_FOCUS_STEP)
+                then_estimate(button.click(go(target), inputs, outputs, **QUIET).then(None, js=_FOCUS_STEP))
 
     def open_step(values: dict[Component, Any], request: gr.Request, event: gr.SelectData) -> dict[Component, Any]:
         target = STEPS.index(str(event.value)) if event.value in STEPS else int(event.index)
@@ -113,7 +125,9 @@ def build_wizard(demo: gr.Blocks, studio: Studio, authenticator: Authenticator) 
             | {draft: keep(values, caller.owner(request), target)}
         )
 
-    walkthrough.select(open_step, inputs, [draft, step_shown, *report], **QUIET)  # type: ignore[attr-defined]
+    then_estimate(
+        walkthrough.select(open_step, inputs, [draft, step_shown, *report], **QUIET)  # type: ignore[attr-defined]
+    )
 
     def autosave(values: dict[Component, Any], request: gr.Request) -> dict[Component, Any]:
         return {draft: keep(values, caller.owner(request), int(values[step_shown]))}
@@ -146,7 +160,18 @@ def build_wizard(demo: gr.Blocks, studio: Studio, authenticator: Authenticator) 
         return mend
 
     for index, button in enumerate(preflight_step.fix_buttons):
-        button.click(apply_fix(index), inputs, [draft, *fields, *report], **QUIET)
+        then_estimate(button.click(apply_fix(index), inputs, [draft, *fields, *report], **QUIET))
+
+    def fit_it(values: dict[Component, Any], request: gr.Request) -> dict[Component, Any]:
+        typed, owner = form.read(values), caller.owner(request)
+        found, words = preflight_step.find_fit(studio, form.document(typed), owner=owner)
+        if found is None or not found.patch:
+            return {problems: words}
+        fitting = {**typed, **found.patch}
+        saved = studio.save_draft(values[draft] or "", owner=owner, step=PREFLIGHT, values=fitting)
+        return form.updates(fitting) | describe(fitting, PREFLIGHT, owner) | {draft: saved.id, problems: words}
+
+    then_estimate(preflight_step.fit.click(fit_it, inputs, [draft, *fields, *report], **_ESTIMATING))
 
     def start(values: dict[Component, Any], request: gr.Request) -> dict[Component, Any]:
         owner = caller.owner(request)
@@ -177,7 +202,7 @@ def build_wizard(demo: gr.Blocks, studio: Studio, authenticator: Authenticator) 
         return form.updates(typed) | choices | moved | describe(typed, step, owner)
 
     filled = [*fields, model_step.card, *dataset_step.outputs, walkthrough, step_shown, *report]
-    demo.load(restore, {draft, step_shown}, filled, **QUIET)
+    then_estimate(demo.load(restore, {draft, step_shown}, filled, **QUIET))
 
 
 def _navigation(step: int) -> tuple[gr.Button | None, gr.Button]:
