@@ -15,7 +15,13 @@ from pipeline.run_dir import RunDir
 from pipeline.run_meter import tokens_per_step
 from tests.pipeline.conftest import MakeConfig
 
-EVALUATED = {"eval_strategy": "steps", "eval_steps": 3, "save_total_limit": 9}
+EVALUATED = {
+    "eval_strategy": "steps",
+    "eval_steps": 3,
+    "save_strategy": "steps",
+    "save_steps": 3,
+    "save_total_limit": 9,
+}
 
 
 def run(make_config: MakeConfig, folder: Path, **sections: Any) -> tuple[Measurements, list[Event]]:
