@@ -10,8 +10,8 @@ from pipeline.estimate_history import ESTIMATE, MEASURED, EstimateHistory, histo
 REMEMBERED_RUNS = 200
 
 
-def history_on(session: Session, device: str) -> EstimateHistory:
-    """How far the predictions of the last completed runs on this device were off, whoever owns the runs."""
+def history_on(session: Session, device: str, *, limit: int = REMEMBERED_RUNS) -> EstimateHistory:
+    """How far the predictions of the last `limit` completed runs on this device were off, whoever owns the runs."""
     facts = col(Job.facts)
     query = (
         select(Job.facts)
@@ -20,7 +20,7 @@ def history_on(session: Session, device: str) -> EstimateHistory:
         # Any part of the document will do: JSON's own null would not be NULL.
         .where(facts[(ESTIMATE, "parameters")].as_integer().is_not(None))
         .order_by(col(Job.finished_at).desc(), col(Job.id))
-        .limit(REMEMBERED_RUNS)
+        .limit(limit)
     )
     outcomes = [outcome(found) for found in session.exec(query)]
     return history_of(device, [known for known in outcomes if known is not None])

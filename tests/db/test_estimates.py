@@ -65,10 +65,10 @@ def test_runs_that_tell_nothing_are_left_out(database: Database) -> None:
     assert history(database) == EstimateHistory(DEVICE, None, None)
 
 
-def test_only_the_latest_runs_are_remembered(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(estimates, "REMEMBERED_RUNS", 3)
+def test_only_the_latest_runs_are_remembered(database: Database) -> None:
     for age, peak in enumerate((1100, 1200, 1300, 9000, 9000)):
         finish(database, took(peak), facts={"estimate": ESTIMATE}, age=age)
-    known = history(database)
+    with database.read() as session:
+        known = estimates.history_on(session, DEVICE, limit=3)
     assert known.memory is not None
     assert (known.memory.runs, known.memory.median_ratio) == (3, pytest.approx(1.2))
