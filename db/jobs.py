@@ -1,10 +1,8 @@
 """Jobs: create, find, claim, change state, and record what a running job reported."""
 
 import hashlib
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import PurePath
 from typing import Any
 
 from sqlalchemy import delete, func, or_
@@ -12,10 +10,10 @@ from sqlmodel import Session, col, select
 
 from db import activity
 from db.columns import utc_now
+from db.job_names import readable_name
 from db.models import Artifact, Job, JobTransition, Metric
 from db.states import LIVE, JobState, check_transition
-from pipeline.config import AnyJobConfig, FineTuneJobConfig
-from pipeline.data_config import AugmentJobConfig, ImportJobConfig
+from pipeline.config import AnyJobConfig
 from pipeline.errors import UserError
 from pipeline.events import (
     ArtifactSaved,
@@ -27,6 +25,7 @@ from pipeline.events import (
     JobCompleted,
     JobFailed,
     ModelLoaded,
+    RunMeasured,
     SamplesAnswered,
     ScoresComputed,
     StageStarted,
@@ -52,22 +51,25 @@ class NotFound(UserError):
     code = "not_found"
 
 
-def create_job(session: Session, config: AnyJobConfig, *, owner: str, dataset_name: str | None = None) -> Job:
+def create_job(
+    session: Session,
+    config: AnyJobConfig,
+    *,
+    owner: str,
+    dataset_name: str | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> Job:
     """A new queued job with a readable unique `job_id`: training_<dataset>_<model>_<hash>, import_<name>_<hash>,
     augment_<name>_<hash>.
 
-    `dataset_name` is what people call the rows; without it, the last part of their path.
+    `dataset_name` is what people call the rows; without it, the last part of their path. `facts` are plain JSON that is
+    known of the job before it runs, such as its `estimate`.
     """
     document = config.model_dump_json()
     digest = hashlib.sha256(document.encode()).hexdigest()
-    match config:
-        case FineTuneJobConfig():
-            dataset_name = _last_part(config.dataset.path) if dataset_name is None else dataset_name
-            base = f"training_{_slug(dataset_name)}_{_slug(_last_part(config.model.base_model))}"
-        case ImportJobConfig() | AugmentJobConfig():
-            base = f"{config.kind}_{_slug(config.name)}"
-    base = f"{base}_{digest[:_SLUG_HASH_LENGTH]}"
+    base = f"{readable_name(config, dataset_name=dataset_name)}_{digest[:_SLUG_HASH_LENGTH]}"
     same = session.exec(select(func.count()).select_from(Job).where(Job.config_hash == digest)).one()
+    named = {} if dataset_name is None else {"dataset_name": dataset_name}
     job = Job(
         job_id=base if same == 0 else f"{base}-{same + 1}",
         kind=config.kind,
@@ -75,7 +77,7 @@ def create_job(session: Session, config: AnyJobConfig, *, owner: str, dataset_na
         owner=owner,
         config=config,
         config_hash=digest,
-        facts={} if dataset_name is None else {"dataset_name": dataset_name},
+        facts={**({} if facts is None else facts), **named},
     )
     session.add(job)
     session.flush()
@@ -210,7 +212,7 @@ def _apply(session: Session, job: Job, event: Event) -> None:
             _add_metrics(session, job, event.step, event.metrics)
         case SamplesAnswered():
             job.facts = {**job.facts, "samples_step": event.step}
-        case ModelLoaded() | DataLoaded():
+        case ModelLoaded() | DataLoaded() | DatasetImported() | RunMeasured():
             job.facts = {**job.facts, **event.model_dump(mode="json", exclude={"time", "type"})}
         case CheckpointSaved():
             steps = {*job.facts.get("checkpoints", []), event.step}
@@ -231,8 +233,6 @@ def _apply(session: Session, job: Job, event: Event) -> None:
             job.facts = {**job.facts, "transfer": moved, "transfer_base": base}
             job.message = event.message or job.message
             job.progress = max(job.progress, _transfer_progress(event))
-        case DatasetImported():
-            job.facts = {**job.facts, **event.model_dump(mode="json", exclude={"time", "type"})}
         case JobCompleted():
             job.stopped_early, job.progress = event.stopped_early, 1.0
             job.message = _DONE[event.stop_reason]
@@ -284,14 +284,3 @@ def transitions_of(session: Session, job: Job) -> list[dict[str, Any]]:
         {"from": row.source, "to": row.target, "reason": row.reason, "at": row.created_at}
         for row in session.exec(query)
     ]
-
-
-def _last_part(path: str) -> str:
-    """The name at the end of a path without its ending; its folder's where the file is only called by its role."""
-    parts = PurePath(path.replace("\\", "/")).parts
-    name = parts[-1].rsplit(".", 1)[0] if parts else ""
-    return parts[-2] if name in ("train", "data") and len(parts) > 1 else name
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-.")[:40] or "unnamed"

@@ -42,6 +42,7 @@ class MemoryEstimate(_Document):
     context: int = Field(description="What the device's driver and libraries take before the first tensor.")
     low: int = Field(description="With `high`, where the measured peak is likely to be.")
     high: int
+    correction: int = Field(0, description="What past runs on this device took besides, added to the prediction.")
 
     @property
     def tensors(self) -> int:
@@ -51,7 +52,7 @@ class MemoryEstimate(_Document):
     @property
     def total(self) -> int:
         """All that the run takes of the device's memory."""
-        return self.tensors + self.allocator + self.context
+        return self.tensors + self.allocator + self.context + self.correction
 
 
 class TimeEstimate(_Document):
@@ -67,6 +68,7 @@ class TimeEstimate(_Document):
     tokens_per_second: float = Field(description="Real tokens, without padding.")
     tokens: int = Field(description="Real tokens of the whole run.")
     rates: str = Field(description="Where the device's speed is known from, in words.")
+    correction: float = Field(1.0, description="What past runs on this device took of the seconds predicted at first.")
 
     @property
     def total_seconds(self) -> float:

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
+from pipeline.measurements import Measurements
+
 Stage = Literal[
     "preparing",
     "fetching",
@@ -193,6 +195,13 @@ class TrackerLinked(_Event):
     url: str = Field(pattern=r"^https?://[^\s<>\"']+$")
 
 
+class RunMeasured(_Event):
+    """The training loop has ended; this is what it took."""
+
+    type: Literal["run_measured"] = "run_measured"
+    measured: Measurements
+
+
 class WarningRaised(_Event):
     """Something the user should know; the job goes on."""
 
@@ -230,6 +239,7 @@ Event = Annotated[
     | ArtifactSaved
     | TransferProgressed
     | DatasetImported
+    | RunMeasured
     | TrackerLinked
     | WarningRaised
     | JobCompleted

@@ -11,6 +11,7 @@ from pipeline.job_tracker import JobTracker
 from pipeline.model_manager import ModelManager
 from pipeline.rewards.trial import check_rewards
 from pipeline.run_dir import RunDir
+from pipeline.run_meter import RunMeter
 from pipeline.trainer import ModelTrainer
 
 RECORDED_PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
@@ -36,17 +37,20 @@ class FineTuneJob:
         manager = DataManager(self.config, self.tracker)
         examples = manager.read()
         check_rewards(self.config, examples.train, self.tracker)
+        meter = RunMeter()
         loaded = ModelManager(self.config, self.tracker).load(sees_images=examples.have_images)
         data = manager.encode(examples, loaded)
         trainer = ModelTrainer(self.config, self.tracker, loaded=loaded, data=data)
-        outcome = trainer.train()
+        outcome = trainer.train(meter)
         trainer.save()
         step = int(outcome.metrics["steps"])
         scores = score_answers(self.config, self.tracker, loaded=loaded, data=data, step=step)
         if self.config.export.merged:
             trainer.save_merged()
         metrics = {**outcome.metrics, **scores}
-        self.tracker.complete(metrics, versions=package_versions(), stop_reason=outcome.stop_reason)
+        self.tracker.complete(
+            metrics, versions=package_versions(), stop_reason=outcome.stop_reason, measured=outcome.measured
+        )
 
 
 def package_versions() -> dict[str, str]:

@@ -17,6 +17,7 @@ from pipeline.events import (
     StopReason,
     WarningRaised,
 )
+from pipeline.measurements import Measurements
 from pipeline.run_dir import ArtifactKind, Manifest, ManifestArtifact, RunDir
 
 logger = logging.getLogger(__name__)
@@ -89,7 +90,12 @@ class JobTracker:
         self.record(ArtifactSaved(kind=kind, path=described.path, size_bytes=described.size_bytes))
 
     def complete(
-        self, metrics: dict[str, float], *, versions: dict[str, str], stop_reason: StopReason | None = None
+        self,
+        metrics: dict[str, float],
+        *,
+        versions: dict[str, str],
+        stop_reason: StopReason | None = None,
+        measured: Measurements | None = None,
     ) -> None:
         """Write the manifest, then say that the job is done; a `stop_reason` where it ended before its last step."""
         early = stop_reason is not None
@@ -100,6 +106,7 @@ class JobTracker:
                 metrics=metrics,
                 artifacts=self.artifacts,
                 versions=versions,
+                measured=measured,
             )
         )
         self.record(JobCompleted(stopped_early=early, stop_reason=stop_reason, metrics=metrics))

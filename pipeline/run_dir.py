@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from pipeline.config import AnyJobConfig, FineTuneJobConfig
 from pipeline.errors import InvalidConfig, Problem
 from pipeline.events import Event, Metrics, ScoresComputed, StopReason, append_event, read_events
+from pipeline.measurements import Measurements
 from pipeline.validation import parse_any_job_config
 
 ArtifactKind = Literal["adapter", "model", "merged", "dataset"]
@@ -48,6 +49,7 @@ class Manifest(BaseModel):
     metrics: Metrics
     artifacts: list[ManifestArtifact]
     versions: dict[str, str]
+    measured: Measurements | None = None
 
 
 @dataclass(frozen=True)

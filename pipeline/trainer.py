@@ -18,13 +18,15 @@ from pipeline.errors import StorageFailed
 from pipeline.evaluation.best_metric import best_metric
 from pipeline.evaluation.early_stopping import EarlyStopping
 from pipeline.evaluation.samples import sample_callbacks
-from pipeline.events import StopReason
+from pipeline.events import RunMeasured, StopReason
 from pipeline.job_tracker import JobTracker
+from pipeline.measurements import Measurements
 from pipeline.methods import method_for
 from pipeline.methods.divergence import stop_on_divergence
 from pipeline.model_manager import DTYPES, LoadedModel
 from pipeline.providers import provider_for
 from pipeline.providers.quantization import trained_weights_kept
+from pipeline.run_meter import RunMeter
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +37,11 @@ CONFIG_BESIDE_WEIGHTS = "training_config.json"
 
 @dataclass(frozen=True)
 class TrainingOutcome:
-    """How the training loop ended: its last values, and the reason where it ended before its last step."""
+    """How the training loop ended: its last values, the reason where that was before its last step, what it took."""
 
     metrics: dict[str, float]
     stop_reason: StopReason | None
+    measured: Measurements
 
 
 class ModelTrainer:
@@ -52,8 +55,10 @@ class ModelTrainer:
         self.loaded = loaded
         self.data = data
 
-    def train(self) -> TrainingOutcome:
+    def train(self, meter: RunMeter) -> TrainingOutcome:
         """Run the loop to its end, or until a stop is requested, on from the last checkpoint if there is one.
+
+        The `meter` was made before the model was loaded.
 
         Raises:
             TrainingDiverged: the loss is no longer a number; checkpoints stay as they are.
@@ -72,19 +77,22 @@ class ModelTrainer:
                     self.loaded,
                     data=self.data,
                     output_dir=self.tracker.run_dir.checkpoints,
-                    callbacks=[progress, *samples, stopping],
+                    callbacks=[progress, *samples, stopping, meter],
                 )
             stop_on_divergence(trainer)
             # transformers prints every log entry when its own progress bar is off.
             trainer.remove_callback(PrinterCallback)
             result = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        measured = meter.measured(trainer.state.log_history)
+        self.tracker.record(RunMeasured(measured=measured))
         metrics = {
             "train_loss": result.training_loss,
             "train_seconds": result.metrics["train_runtime"],
             "steps": float(trainer.state.global_step),
             **_last_values(trainer.state, best_kept=trainer.args.load_best_model_at_end),
         }
-        return TrainingOutcome(metrics, "requested" if progress.stopped_early else stopping.reason)
+        reason = "requested" if progress.stopped_early else stopping.reason
+        return TrainingOutcome(metrics, reason, measured)
 
     def save(self) -> None:
         """Write the adapter, or the whole model after a full fine-tune, with tokenizer, template and configuration."""

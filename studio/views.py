@@ -6,12 +6,14 @@ from typing import Any
 
 from db.models import Activity, Artifact, Dataset, Job, Metric
 from db.states import JobState
+from pipeline.estimate_history import ESTIMATE
 from pipeline.method_config import METHOD_LABELS
 from studio.catalog import Catalog
+from studio.resource_view import resource_view
 
 
 def job_view(job: Job, catalog: Catalog) -> dict[str, Any]:
-    """A job for a list or the head of its page."""
+    """A job for a list or the head of its page, without its estimate, which is long."""
     return {
         "id": job.id,
         "job_id": job.job_id,
@@ -25,7 +27,8 @@ def job_view(job: Job, catalog: Catalog) -> dict[str, Any]:
         "total_steps": job.total_steps,
         "epoch": round(job.epoch, 3),
         "latest": job.latest,
-        "facts": job.facts,
+        "facts": {name: fact for name, fact in job.facts.items() if name != ESTIMATE},
+        "resources": resource_view(job.facts),
         "stopped_early": job.stopped_early,
         "error": None if job.error_message is None else {"code": job.error_code, "message": job.error_message},
         "base_model": job.training.model.base_model,
@@ -43,6 +46,12 @@ def job_view(job: Job, catalog: Catalog) -> dict[str, Any]:
         "started_at": iso(job.started_at),
         "finished_at": iso(job.finished_at),
     }
+
+
+def job_detail(job: Job, catalog: Catalog, artifacts: Sequence[Artifact]) -> dict[str, Any]:
+    """A job with its results and the estimate that it was submitted with; None where there was none."""
+    shown = [artifact_view(artifact) for artifact in artifacts]
+    return {**job_view(job, catalog), "artifacts": shown, "estimate": job.facts.get(ESTIMATE)}
 
 
 def eta_seconds(job: Job) -> float | None:

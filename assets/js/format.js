@@ -26,6 +26,10 @@ export function duration(seconds) {
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
+export function seconds(value) {
+  return `${Number(value.toPrecision(3))} s`;
+}
+
 export function elapsed(job) {
   if (!job.started_at) return "–";
   const end = job.finished_at ? new Date(job.finished_at) : new Date();

@@ -6,6 +6,7 @@ import { chartGrid } from "./charts.js";
 import { h, replace } from "./dom.js";
 import { ago, bytes, count, duration, elapsed, number } from "./format.js";
 import { ENDED, badge, callout, empty, header, link, progress, troubleBox } from "./parts.js";
+import { resourceLines } from "./resources.js";
 
 const LIVE_MS = 1000;
 const ENDED_MS = 10000;
@@ -101,11 +102,12 @@ function trackerLinks(job) {
 }
 
 function drawResults(slot, { job, artifacts }) {
-  if (!artifacts.length) return replace(slot, h("p", { class: "lap-meta" }, ENDED.has(job.state) ? "This run left nothing to download." : "The adapter appears here when training is done."));
+  const took = resourceLines(job.resources);
+  if (!artifacts.length) return replace(slot, took, h("p", { class: "lap-meta" }, ENDED.has(job.state) ? "This run left nothing to download." : "The adapter appears here when training is done."));
   const rows = artifacts.map((artifact) =>
     h("li", { class: "lap-cluster" }, h("a", { class: "lap-button", href: artifact.url, download: true }, `Download ${artifact.kind}`), h("span", { class: "lap-meta" }, `zip, ${bytes(artifact.size_bytes)}`)),
   );
-  replace(slot, h("ul", { class: "lap-plain" }, rows));
+  replace(slot, took, h("ul", { class: "lap-plain" }, rows));
 }
 
 function appendLog(log, text) {

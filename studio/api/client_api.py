@@ -84,8 +84,7 @@ def register_endpoints(studio: Studio, authenticator: Authenticator) -> None:
             job_id: The readable id or the UUID.
         """
         job = studio.job(job_id, owner=owner_of(authenticator, request))
-        artifacts = [views.artifact_view(artifact) for artifact in studio.artifacts(job)]
-        return {**views.job_view(job, studio.catalog), "artifacts": artifacts}
+        return views.job_detail(job, studio.catalog, studio.artifacts(job))
 
     @endpoint
     def cancel_job(job_id: str, keep: bool, request: gr.Request) -> dict[str, Any]:

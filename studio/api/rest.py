@@ -68,9 +68,8 @@ def _add_job_routes(router: APIRouter, studio: Studio, owner_of: Any) -> None:
     @router.get("/jobs/{identifier}")
     def get_job(identifier: str, owner: str = owner_of) -> dict[str, Any]:
         job = studio.job(identifier, owner=owner)
-        artifacts = [views.artifact_view(artifact) for artifact in studio.artifacts(job)]
-        config = job.config.model_dump(mode="json")
-        return {**views.job_view(job, studio.catalog), "config": config, "artifacts": artifacts}
+        detail = views.job_detail(job, studio.catalog, studio.artifacts(job))
+        return {**detail, "config": job.config.model_dump(mode="json")}
 
     @router.post("/jobs/{identifier}/cancel")
     def cancel_job(identifier: str, keep: bool = False, owner: str = owner_of) -> dict[str, Any]:

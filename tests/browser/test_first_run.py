@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,8 @@ def test_wizard_to_playground_in_the_browser(page: Page, server: StudioProcess) 
     losses = server.get(f"/api/jobs/{page.url.rsplit('=', 1)[1]}/metrics")["series"]["loss"]
     assert losses[-1][1] < losses[0][1] / 10
     expect(page.get_by_role("link", name="Download adapter")).to_be_visible()
+    took = page.locator("dl").filter(has_text="Peak memory")
+    expect(took).to_contain_text(re.compile(r"measured \d+ MB.*measured [\d.]+ s", re.DOTALL))
     answers = page.get_by_role("table").filter(has=page.get_by_role("columnheader", name="Expected"))
     expect(answers.get_by_role("row")).to_have_count(5)
     first = answers.get_by_role("row").nth(1).get_by_role("cell")

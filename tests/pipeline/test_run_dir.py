@@ -1,5 +1,6 @@
 """The run folder: documents are replaced whole, a manifest counts only with its files."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,17 @@ def test_manifest_lists_files_with_their_hashes(run_dir: RunDir) -> None:
     (file,) = manifest.artifacts[0].files
     assert (file.path, file.size_bytes) == ("adapter/weights.bin", 3)
     assert file.sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_manifest_without_measurements_is_read(run_dir: RunDir) -> None:
+    complete(run_dir)
+    written = json.loads(run_dir.manifest_file.read_text(encoding="utf-8"))
+    # As runs wrote it before they measured themselves.
+    del written["measured"]
+    run_dir.manifest_file.write_text(json.dumps(written), encoding="utf-8")
+    manifest = run_dir.read_manifest()
+    assert manifest is not None
+    assert manifest.measured is None
 
 
 @pytest.mark.parametrize("damage", ["missing", "shorter"])

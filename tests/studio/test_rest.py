@@ -45,6 +45,17 @@ def test_run_goes_from_submission_to_results(server: StudioProcess, finished: di
     assert [row["to"] for row in history] == ["queued", "starting", "running", "completed"]
 
 
+def test_finished_run_shows_what_it_took(server: StudioProcess, finished: dict[str, Any]) -> None:
+    resources = finished["resources"]
+    assert resources["memory"]["measured"] > 0
+    assert resources["memory"]["since"] == "training"
+    assert resources["step_seconds"]["measured"] > 0
+    assert resources["tokens_per_second"] > 0
+    # Nothing was predicted for it.
+    assert resources["memory"]["predicted"] is resources["step_seconds"]["predicted"] is finished["estimate"] is None
+    assert server.get("/api/jobs")["jobs"][0]["resources"] == resources
+
+
 def test_every_logged_step_is_stored_once(server: StudioProcess, finished: dict[str, Any]) -> None:
     series = server.get(f"/api/jobs/{finished['id']}/metrics")["series"]
     assert [step for step, _ in series["loss"]] == [1, 2, 3, 4]
