@@ -1,7 +1,7 @@
 """One real run of a few steps in this process: the bytes of live tensors, the process's memory, and seconds a step.
 
-`python -m benchmarks.measured_step memory|time FILE` reads a document `{config, warm_up, prompt, answer, full_loss}` and
-prints one line of JSON.
+`python -m benchmarks.measured_step memory|time FILE` reads `{config, warm_up, prompt, answer, full_loss}` and prints a
+line of JSON.
 Memory is watched tensor by tensor, which takes time, so seconds are measured in another process.
 """
 

@@ -1,4 +1,4 @@
-"""The commands of `python -m pipeline`: train, preflight, run, inspect, generate, schema, workbench, databench, estimator."""
+"""The commands of `python -m pipeline`: train, preflight, run, inspect, generate, schema, and the studio's children."""
 
 import argparse
 import errno

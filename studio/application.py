@@ -16,7 +16,9 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from db.database import Database
+from db.estimates import history_on
 from pipeline.errors import StorageFailed
+from pipeline.estimate_history import EstimateHistory
 from studio.api.middleware import OriginGuard, SecurityHeaders
 from studio.api.rest import build_routes
 from studio.augmentation import Augmentations
@@ -96,8 +98,18 @@ def build_studio(settings: Settings, environment: dict[str, str]) -> Studio:
             list_gpus=list_gpus,
         ),
         recipes=Recipes(settings.assets),
-        estimator=Estimator(environment, imports=settings.imports, rates=settings.home / RATES_FILE),
+        estimator=Estimator(
+            environment,
+            imports=settings.imports,
+            rates=settings.home / RATES_FILE,
+            history=lambda device: _history(database, device),
+        ),
     )
+
+
+def _history(database: Database, device: str) -> EstimateHistory:
+    with database.read() as session:
+        return history_on(session, device)
 
 
 def serve(studio: Studio) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 from pipeline.checks.facts import Facts
 from pipeline.config import FineTuneJobConfig
-from pipeline.estimates import Device, DeviceEstimate, Estimate, Fit, verdict
+from pipeline.estimate_history import EstimateHistory, corrected
+from pipeline.estimates import Device, Estimate, Fit, MemoryEstimate
 from studio.databench import data_stamps
 from studio.line_client import LineClient
 
@@ -25,11 +26,18 @@ class Estimator:
     """Asks `python -m pipeline estimator`; remembers what it said while the rows stay as they are."""
 
     def __init__(
-        self, environment: Mapping[str, str], *, imports: Path, rates: Path, idle_seconds: float = IDLE_SECONDS
+        self,
+        environment: Mapping[str, str],
+        *,
+        imports: Path,
+        rates: Path,
+        history: Callable[[str], EstimateHistory],
+        idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self._client = LineClient("estimator", environment, idle_seconds=idle_seconds)
         self._imports = imports
         self._rates = rates
+        self.history = history
         self._known: OrderedDict[str, Estimate | Fit] = OrderedDict()
         self._lock = threading.Lock()
         self.close_if_idle = self._client.close_if_idle
@@ -38,7 +46,7 @@ class Estimator:
     def known(self, config: FineTuneJobConfig, devices: Sequence[Device], facts: Facts) -> Estimate | None:
         """The estimate if this configuration was asked for before, against the memory that is free now."""
         found = self._recall(_key("estimate", config, devices, facts))
-        return _against_free(found, devices) if isinstance(found, Estimate) else None
+        return self._as_of_now(found, devices) if isinstance(found, Estimate) else None
 
     def estimate(self, config: FineTuneJobConfig, devices: Sequence[Device], facts: Facts) -> Estimate:
         """What the run needs on each device.
@@ -52,12 +60,14 @@ class Estimator:
             request = {"op": "estimate", "devices": [device.model_dump(mode="json") for device in devices]}
             found = Estimate.model_validate(self._ask(request, config, facts)["estimate"])
             self._remember(key, found)
-        return _against_free(found, devices)
+        return self._as_of_now(found, devices)
 
     def fit(
         self, config: FineTuneJobConfig, device: Device, facts: Facts, progress: Callable[[str], None] | None = None
     ) -> Fit:
         """What makes the run fit the device. Raises RequestFailed."""
+        memory = self.estimate(config, [device], facts).devices[0].memory
+        device = device.model_copy(update={"free": _as_traced(device.free or 0, memory)})
         # Unlike the memory of a run, what fits depends on what is free; in steps, so that it can be remembered.
         key = _key(f"fit {(device.free or 0) >> 28}", config, [device], facts)
         found = self._recall(key)
@@ -87,6 +97,15 @@ class Estimator:
                 progress(last["message"])
         return last
 
+    def _as_of_now(self, estimate: Estimate, devices: Sequence[Device]) -> Estimate:
+        """With what past runs have taught, and against the memory that is free now."""
+        free = {device.name: device.free for device in devices}
+        judged = [found.model_copy(update={"free": free[found.name]}) for found in estimate.devices]
+        current = estimate.model_copy(update={"devices": judged})
+        for device in devices:
+            current = corrected(current, self.history(device.name))
+        return current
+
     def _recall(self, key: str) -> Estimate | Fit | None:
         with self._lock:
             return self._known.get(key)
@@ -106,14 +125,10 @@ def is_ample(facts: Facts, devices: Sequence[Device]) -> bool:
     return all(device.free is not None and device.free > needed for device in devices)
 
 
-def _against_free(estimate: Estimate, devices: Sequence[Device]) -> Estimate:
-    free = {device.name: device.free for device in devices}
-    judged = [_judged(found, free[found.name]) for found in estimate.devices]
-    return estimate.model_copy(update={"devices": judged})
-
-
-def _judged(found: DeviceEstimate, free: int | None) -> DeviceEstimate:
-    return found.model_copy(update={"free": free, "verdict": verdict(found.memory, free)})
+def _as_traced(free: int, memory: MemoryEstimate) -> int:
+    """The free memory less what past runs took beyond what was traced, as a share."""
+    traced = memory.total - memory.context - memory.correction
+    return min(free, memory.context + round((free - memory.context) * traced / (traced + memory.correction)))
 
 
 def _key(what: str, config: FineTuneJobConfig, devices: Sequence[Device], facts: Facts) -> str:

@@ -14,6 +14,7 @@ from pipeline.config import FineTuneJobConfig
 from pipeline.data.fetch import kind_of_source
 from pipeline.data.inspection import Inspection
 from pipeline.errors import DataProblem, InvalidConfig, Problem
+from pipeline.estimate_history import ESTIMATE
 from pipeline.estimates import Device, Fit
 from pipeline.preflight import Preflight
 from pipeline.run_dir import RunDir
@@ -95,7 +96,9 @@ class Studio:
         if checked.errors:
             raise PreflightFailed(checked.errors)
         with self.database.write() as session:
-            job = jobs.create_job(session, checked.config, owner=owner, dataset_name=checked.dataset_name)
+            job = jobs.create_job(
+                session, checked.config, owner=owner, dataset_name=checked.dataset_name, facts=_predicted(checked)
+            )
         self.scheduler.wake()
         return job
 
@@ -266,3 +269,8 @@ class Studio:
             return problem
         except RequestFailed as failure:
             return DataProblem(str(failure))
+
+
+def _predicted(checked: Preflight) -> dict[str, Any]:
+    """What is to be compared with what the run will take."""
+    return {} if checked.estimate is None else {ESTIMATE: checked.estimate.model_dump(mode="json")}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.estimates import DeviceEstimate, Estimate, MemoryEstimate, TimeEstimate
+from pipeline.estimates import DeviceEstimate, Estimate, MemoryEstimate, TimeEstimate, verdict
 from pipeline.measurements import GpuMemory, Measurements, ProcessMemory
 
 DEVICE = "NVIDIA L4"
@@ -25,6 +25,23 @@ def estimate(device: str = DEVICE, *, free: int | None = None, with_time: bool =
         assumptions=[],
         traced_seconds=0.1,
     )
+
+
+def lasting(seconds: float) -> Estimate:
+    """The estimate of a run that takes so long in all."""
+    known = estimate()
+    time = _time().model_copy(update={"train_seconds": seconds, "evaluation_seconds": 0.0})
+    return known.model_copy(update={"devices": [known.devices[0].model_copy(update={"time": time})]})
+
+
+def judged(total: int, *, high: int, free: int, device: str = DEVICE) -> Estimate:
+    """The estimate of a run that takes `total` bytes, up to `high`, on a device with `free` bytes."""
+    known = estimate(device, free=free)
+    memory = _memory().model_copy(
+        update={"by_purpose": {"weights": total}, "allocator": 0, "context": 0, "low": total, "high": high}
+    )
+    found = known.devices[0].model_copy(update={"memory": memory, "verdict": verdict(memory, free)})
+    return known.model_copy(update={"devices": [found]})
 
 
 def measurements(memory: GpuMemory | ProcessMemory | None, **changes: Any) -> Measurements:

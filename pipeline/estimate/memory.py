@@ -1,6 +1,7 @@
 """Memory of a device at the peak of a traced step: the tensors, what the allocator holds besides, and the context."""
 
 from pipeline.estimate.step_trace import StepTrace
+from pipeline.estimate_history import MEMORY_RANGE
 from pipeline.estimates import MemoryEstimate
 
 # Reserved over allocated: 13.58 to 13.09 GiB in a published QLoRA run on a T4 (docs/preflight.md has the source).
@@ -8,7 +9,6 @@ _GPU_FRAGMENTS = 0.04
 # The C library keeps freed memory for later; measured in benchmarks/preflight_memory.py.
 _CPU_FRAGMENTS = 0.25
 _CUDA_CONTEXT = 450 << 20
-_LOW, _HIGH = 0.95, 1.10
 
 
 def memory_estimate(trace: StepTrace, *, on_gpu: bool, resident: int, sampling: int) -> MemoryEstimate:
@@ -28,13 +28,14 @@ def memory_estimate(trace: StepTrace, *, on_gpu: bool, resident: int, sampling: 
     allocator = round(tensors * (_GPU_FRAGMENTS if on_gpu else _CPU_FRAGMENTS))
     context = _CUDA_CONTEXT if on_gpu else resident
     total = tensors + allocator + context
+    low, high = MEMORY_RANGE
     return MemoryEstimate(
         by_purpose=by_purpose,
         moment=moment,
         allocator=allocator,
         context=context,
-        low=round(total * _LOW),
-        high=round(total * _HIGH),
+        low=round(total * low),
+        high=round(total * high),
     )
 
 

@@ -12,14 +12,15 @@ from pipeline.estimate.rates import Rates
 from pipeline.estimate.run_rows import RunRows
 from pipeline.estimate.step_time import step_seconds
 from pipeline.estimate.step_trace import StepTrace
+from pipeline.estimate_history import TIME_RANGE
 from pipeline.estimates import TimeEstimate
 from pipeline.method_config import GrpoConfig
 from pipeline.model_manager import Precision
 
 # A backward pass is two forward passes (Kaplan et al. 2020, arXiv:2001.08361, section 2.1); with checkpointing three.
 _FORWARD, _FORWARD_CHECKPOINTED = 1 / 3, 1 / 4
-# Until a run on this machine has told better: rates that were measured here, and published ones.
-_MEASURED_RANGE, _PUBLISHED_RANGE = (0.7, 1.4), (0.5, 2.0)
+# Published peaks say less about a run than rates that were measured here.
+_PUBLISHED_RANGE = (0.5, 2.0)
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def time_estimate(
     evaluation_seconds = evaluations * math.ceil(counts.evaluation / training.per_device_batch_size) * a_batch
     rows_a_step = training.rows_per_step / passes_per_row(config)
     tokens = rows.mean_tokens * rows_a_step
-    low, high = _MEASURED_RANGE if rates.measured else _PUBLISHED_RANGE
+    low, high = TIME_RANGE if rates.measured else _PUBLISHED_RANGE
     total = train_seconds + evaluation_seconds
     return TimeEstimate(
         step_seconds=a_step,

@@ -33,8 +33,9 @@ def estimate_card(estimate: Estimate, price: HourlyPrice | None, *, fit: Fit | N
 def fit_table(fit: Fit) -> str:
     """Every configuration that was tried for size, and what each costs."""
     rows = "".join(
-        f"<tr{' data-chosen' if step.patch == fit.patch else ''}><td>{escape(step.label)}</td><td>{_gb(step.total)} GB</td>"
-        f"<td>{_step(step.step_seconds)}</td><td>{escape(_VERDICTS[step.verdict][1])}</td></tr>"
+        f"<tr{' data-chosen' if step.patch == fit.patch else ''}><td>{escape(step.label)}</td>"
+        f"<td>{_gb(step.total)} GB</td><td>{_step(step.step_seconds)}</td>"
+        f"<td>{escape(_VERDICTS[step.verdict][1])}</td></tr>"
         for step in fit.steps
     )
     head = "<thead><tr><th>Tried</th><th>Memory</th><th>A step</th><th></th></tr></thead>"

@@ -10,11 +10,12 @@ from gradio.components import Component
 from pipeline.checks.finding import Finding, Fix
 from pipeline.errors import InvalidConfig, UserError
 from pipeline.estimates import Fit
-from pipeline.preflight import Preflight
+from pipeline.preflight import Preflight, best_device
 from pipeline.prices import hourly_price
 from studio.line_client import RequestFailed
 from studio.service import Studio
 from studio.ui.estimate_card import WAITING, estimate_card, fit_table, needs_fitting
+from studio.ui.estimate_errors import error_summary_html
 from studio.ui.html import callout, finding_list
 
 _FIX_BUTTONS = 4
@@ -87,7 +88,9 @@ class PreflightStep:
     def _estimated(self, studio: Studio, checked: Preflight, *, waiting: bool) -> dict[Component, Any]:
         if checked.estimate is None:
             return {self.estimate: WAITING if waiting else "", self.fit: gr.update(visible=False)}
-        card = estimate_card(checked.estimate, hourly_price(studio.settings), fit=checked.facts.fit)
+        shown = best_device(checked.estimate)
+        learned = error_summary_html(studio.estimator.history(shown.name))
+        card = estimate_card(checked.estimate, hourly_price(studio.settings), fit=checked.facts.fit) + learned
         return {self.estimate: card, self.fit: gr.update(visible=needs_fitting(checked.estimate.devices))}
 
 

@@ -11,7 +11,17 @@ from tests.documents import demo_document
 from tests.server import StudioProcess
 
 DATA_NAMES = {"/datasets", "/import_dataset", "/preview_dataset", "/transfer"}
-PUBLIC = {"/train", "/jobs", "/job_status", "/cancel_job", "/generate", "/recipes", "/health", *DATA_NAMES}
+PUBLIC = {
+    "/train",
+    "/preflight",
+    "/jobs",
+    "/job_status",
+    "/cancel_job",
+    "/generate",
+    "/recipes",
+    "/health",
+    *DATA_NAMES,
+}
 
 
 @pytest.fixture(scope="module")

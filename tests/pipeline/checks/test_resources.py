@@ -12,6 +12,7 @@ from pipeline.config import ModelConfig
 from pipeline.providers.huggingface import attach_lora
 from pipeline.validation import parse_job_config
 from tests.documents import DEMO_MODEL, demo_document
+from tests.estimates import lasting
 from tests.pipeline.checks.preflight import HUB_MODEL, changed, facts_of, findings_for, on_model, patched, write_model
 from tests.pipeline.providers.architectures import tiny_model
 
@@ -97,7 +98,9 @@ def test_address_of_a_folder_is_looked_into(tmp_path: Path) -> None:
 
 
 def test_run_that_takes_longer_than_the_space_stays_awake_is_a_warning(tmp_path: Path) -> None:
-    finding = findings_for(demo_document(), tmp_path, run_seconds=60 * 3600, sleeps_after_hours=48)["sleeps_before_end"]
+    finding = findings_for(demo_document(), tmp_path, estimate=lasting(60 * 3600), sleeps_after_hours=48)[
+        "sleeps_before_end"
+    ]
     assert (finding.severity, finding.field) == ("warning", "training.epochs")
     assert "takes about 60 hours, and this Space is put to sleep 48 hours after the last visit" in finding.message
 
@@ -106,4 +109,5 @@ def test_run_that_takes_longer_than_the_space_stays_awake_is_a_warning(tmp_path:
 def test_run_that_ends_before_or_of_which_too_little_is_known_is_not_warned_of(
     tmp_path: Path, seconds: float | None, hours: int | None
 ) -> None:
-    assert findings_for(demo_document(), tmp_path, run_seconds=seconds, sleeps_after_hours=hours) == {}
+    found = None if seconds is None else lasting(seconds)
+    assert findings_for(demo_document(), tmp_path, estimate=found, sleeps_after_hours=hours) == {}
