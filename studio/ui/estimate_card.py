@@ -3,8 +3,11 @@
 from collections.abc import Iterable
 from html import escape
 
+from pipeline.estimate_history import EstimateHistory
 from pipeline.estimates import PURPOSES, DeviceEstimate, Estimate, Fit, MemoryEstimate, TimeEstimate, Verdict
 from pipeline.prices import HourlyPrice, cost
+from studio.ui.estimate_errors import error_summary_html
+from studio.ui.html import readable_size
 
 _VERDICTS: dict[Verdict | None, tuple[str, str]] = {
     "fits": ("ok", "Fits"),
@@ -18,8 +21,11 @@ _SLIVER = 0.002
 WAITING = '<p class="lap-estimate__wait" role="status">Working out memory and time from one step of this run…</p>'
 
 
-def estimate_card(estimate: Estimate, price: HourlyPrice | None, *, fit: Fit | None = None) -> str:
-    """Each device with its bar and its times; what was assumed; and the configurations that were tried for size."""
+def estimate_card(
+    estimate: Estimate, price: HourlyPrice | None, *, history: EstimateHistory, fit: Fit | None = None
+) -> str:
+    """Each device with its bar and its times; what was assumed; the configurations that were tried for size; and how
+    far predictions were off in past runs."""
     devices = "".join(_device(found, price) for found in estimate.devices)
     seen = f"{estimate.seen_rows:,} rows read; " if estimate.seen_rows else ""
     facts = (
@@ -27,14 +33,15 @@ def estimate_card(estimate: Estimate, price: HourlyPrice | None, *, fit: Fit | N
         f"has {estimate.longest_tokens:,} tokens."
     )
     notes = "".join(f"<p>{escape(text)}</p>" for text in (facts, *estimate.assumptions))
-    return f'<section class="lap-estimate" aria-label="Memory and time">{devices}{notes}{_tried(fit)}</section>'
+    rest = f"{notes}{_tried(fit)}{error_summary_html(history)}"
+    return f'<section class="lap-estimate" aria-label="Memory and time">{devices}{rest}</section>'
 
 
 def fit_table(fit: Fit) -> str:
     """Every configuration that was tried for size, and what each costs."""
     rows = "".join(
         f"<tr{' data-chosen' if step.patch == fit.patch else ''}><td>{escape(step.label)}</td>"
-        f"<td>{_gb(step.total)} GB</td><td>{_step(step.step_seconds)}</td>"
+        f"<td>{readable_size(step.total)}</td><td>{_step(step.step_seconds)}</td>"
         f"<td>{escape(_VERDICTS[step.verdict][1])}</td></tr>"
         for step in fit.steps
     )
@@ -49,12 +56,12 @@ def _tried(fit: Fit | None) -> str:
 def _device(found: DeviceEstimate, price: HourlyPrice | None) -> str:
     kind, words = _VERDICTS[found.verdict]
     memory = found.memory
-    needs = f"{_gb(memory.total)} GB" if found.free is None else f"{_gb(memory.total)} of {_gb(found.free)} GB free"
+    needs = f"{readable_size(memory.total)}" + ("" if found.free is None else f" of {readable_size(found.free)} free")
     head = (
         f'<div class="lap-estimate__head"><strong>{escape(found.name[:1].upper() + found.name[1:])}</strong>'
         f'<span class="lap-estimate__verdict" data-verdict="{kind}">{words}</span><span>{needs}</span></div>'
     )
-    peak = f"Between {_gb(memory.low)} and {_gb(memory.high)} GB, most {escape(memory.moment)}."
+    peak = f"Between {readable_size(memory.low)} and {readable_size(memory.high)}, most {escape(memory.moment)}."
     return f"{head}{_bar(memory, found.free)}<p>{peak}</p>{_time(found.time, price)}"
 
 
@@ -65,25 +72,27 @@ def _bar(memory: MemoryEstimate, free: int | None) -> str:
     shown = [(key, name, size) for key, name, size in parts if size / whole >= _SLIVER]
     pieces = "".join(
         f'<span class="lap-bar__part" data-purpose="{key}" style="width:{size / whole:.4%}" '
-        f'title="{escape(name)}: {_gb(size)} GB"></span>'
+        f'title="{escape(name)}: {readable_size(size)}"></span>'
         for key, name, size in shown
     )
     limit = "" if free is None else f'<span class="lap-bar__limit" style="left:{min(free / whole, 1):.4%}"></span>'
     legend = "".join(
-        f'<li><span class="lap-bar__key" data-purpose="{key}"></span>{escape(name)} <b>{_gb(size)}</b></li>'
+        f'<span><span class="lap-bar__key" data-purpose="{key}"></span>{escape(name)} '
+        f"<b>{readable_size(size)}</b></span>"
         for key, name, size in parts
         if size
     )
-    label = ", ".join(f"{name} {_gb(size)} GB" for _, name, size in parts if size)
+    label = ", ".join(f"{name} {readable_size(size)}" for _, name, size in parts if size)
     bar = f'<div class="lap-bar" role="img" aria-label="{escape(label)}">{pieces}{limit}</div>'
-    return f'{bar}<ul class="lap-bar__legend">{legend}</ul>'
+    # The bar's own label says the same.
+    return f'{bar}<div class="lap-bar__legend" aria-hidden="true">{legend}</div>'
 
 
 def _time(time: TimeEstimate | None, price: HourlyPrice | None) -> str:
     if time is None:
         return ""
     pairs = [
-        ("Whole run", f"{duration(time.total_seconds)} ({duration(time.low)} to {duration(time.high)})"),
+        ("Whole run", f"about {duration(time.total_seconds)}, from {duration(time.low)} to {duration(time.high)}"),
         ("A step", f"{_step(time.step_seconds)}, {time.steps:,} of them"),
         ("Speed", f"{time.tokens_per_second:,.0f} tokens a second, {time.samples_per_second:,.1f} rows"),
     ]
@@ -105,10 +114,6 @@ def _step(seconds: float | None) -> str:
     if seconds is None:
         return "–"
     return f"{seconds:,.1f} s" if seconds >= 1 else f"{seconds * 1000:,.0f} ms"
-
-
-def _gb(count: int) -> str:
-    return f"{count / 1e9:,.1f}" if count >= 1e9 else f"{count / 1e9:,.2f}"
 
 
 def needs_fitting(estimates: Iterable[DeviceEstimate]) -> bool:

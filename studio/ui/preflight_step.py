@@ -15,7 +15,6 @@ from pipeline.prices import hourly_price
 from studio.line_client import RequestFailed
 from studio.service import Studio
 from studio.ui.estimate_card import WAITING, estimate_card, fit_table, needs_fitting
-from studio.ui.estimate_errors import error_summary_html
 from studio.ui.html import callout, finding_list
 
 _FIX_BUTTONS = 4
@@ -89,8 +88,12 @@ class PreflightStep:
         if checked.estimate is None:
             return {self.estimate: WAITING if waiting else "", self.fit: gr.update(visible=False)}
         shown = best_device(checked.estimate)
-        learned = error_summary_html(studio.estimator.history(shown.name))
-        card = estimate_card(checked.estimate, hourly_price(studio.settings), fit=checked.facts.fit) + learned
+        card = estimate_card(
+            checked.estimate,
+            hourly_price(studio.settings),
+            history=studio.estimator.history(shown.name),
+            fit=checked.facts.fit,
+        )
         return {self.estimate: card, self.fit: gr.update(visible=needs_fitting(checked.estimate.devices))}
 
 

@@ -11,16 +11,8 @@ from tests.documents import demo_document
 from tests.server import StudioProcess
 
 DATA_NAMES = {"/datasets", "/import_dataset", "/preview_dataset", "/transfer"}
-PUBLIC = {
-    "/train",
-    "/preflight",
-    "/jobs",
-    "/job_status",
-    "/cancel_job",
-    "/generate",
-    "/recipes",
-    "/health",
-    *DATA_NAMES,
+PUBLIC = DATA_NAMES | {
+    *("/train", "/preflight", "/jobs", "/job_status", "/cancel_job", "/generate", "/recipes", "/health"),
 }
 
 
