@@ -14,7 +14,7 @@ from pipeline.estimates import Device, Estimate, Fit, MemoryEstimate
 from studio.databench import data_stamps
 from studio.line_client import LineClient
 
-IDLE_SECONDS = 900.0
+IDLE_SECONDS = 300.0
 _REMEMBERED = 128
 # What changes neither memory nor time of a step.
 _WITHOUT_EFFECT = ("name", "tracking", "export", "evaluation")

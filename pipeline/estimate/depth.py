@@ -17,8 +17,6 @@ _UNEVEN = ("first_k_dense_replace", "mlp_only_layers", "attn_layer_period", "exp
 
 # What every trace takes besides its layers, in layers.
 _COST_OF_A_TRACE = 2
-# A layer that sees the last tokens only has the weights of one that sees all of them, and the same attention kernel.
-_ALIKE = {"full_attention", "sliding_attention"}
 
 
 ShorterTrace = Callable[[PreTrainedConfig, Sequence[int]], StepTrace]
@@ -94,8 +92,6 @@ def _depths(text: PreTrainedConfig) -> _Depths | None:
 def _kind_of(text: PreTrainedConfig, layer: int) -> Any:
     """Layers of one kind are alike in all that costs memory."""
     shared, own, lists = _shared_from(text), _own_settings(text), _layer_lists(text)
-    if not own and set(lists.get("layer_types", ())) <= _ALIKE:
-        lists.pop("layer_types", None)
     settings = tuple(str(values[layer]) for values in lists.values())
     return settings, str(own.get(layer)), shared is not None and layer >= shared
 

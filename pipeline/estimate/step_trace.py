@@ -2,13 +2,14 @@
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from transformers import (
     PreTrainedConfig,
     PreTrainedModel,
@@ -17,6 +18,7 @@ from transformers import (
     ProcessorMixin,
     TrainerCallback,
 )
+from transformers.utils import logging as transformers_logging
 
 from pipeline.config import FineTuneJobConfig
 from pipeline.data_manager import PreparedData
@@ -84,6 +86,7 @@ def trace_step(
     accumulated = min(config.training.gradient_accumulation_steps, _MOST_ACCUMULATED)
     short = _one_step_of(config, accumulated)
     with ExitStack() as stack:
+        stack.enter_context(_quiet())
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(hollow(device, ledger=ledger, listener=tally))
         if on_gpu:
@@ -124,6 +127,21 @@ def trace_step(
         parameters=sum(map(weights_in, weights)),
         trainable_parameters=sum(weight.numel() for weight in weights if weight.requires_grad),
     )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the libraries say of the stand-ins, and without their progress bars."""
+    usual = transformers_logging.get_verbosity()
+    bars = are_progress_bars_disabled()
+    transformers_logging.set_verbosity_error()
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(usual)
+        if not bars:
+            enable_progress_bars()
 
 
 def _one_step_of(config: FineTuneJobConfig, accumulated: int) -> FineTuneJobConfig:
