@@ -1,4 +1,4 @@
-"""The commands of `python -m pipeline`: train, run, inspect, generate, schema, workbench, databench."""
+"""The commands of `python -m pipeline`: train, smoke, run, inspect, generate, schema, and the benches of the studio."""
 
 import argparse
 import errno
@@ -33,7 +33,7 @@ EXIT_BAD_VALUES = 2
 # On a full disk nothing else may reach the parent: neither the event nor the log.
 EXIT_DISK_FULL = errno.ENOSPC
 # Arguments that are no part of the job document.
-OWN_ARGUMENTS = ("command", "config", "output_dir", "run_dir")
+OWN_ARGUMENTS = ("command", "config", "output_dir", "run_dir", "json")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -47,6 +47,8 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         case "train":
             return _train(parsed)
+        case "smoke":
+            return _smoke(parsed)
         case "run":
             _log_to_stderr(logging.INFO)
             # A bar redrawn a hundred times is no help in a log file.
@@ -62,6 +64,11 @@ def main(arguments: Sequence[str]) -> int:
             from pipeline.databench import serve as serve_databench
 
             return serve_databench()
+        case "smokebench":
+            _prepare_environment()
+            from pipeline.smokebench import serve as serve_smokebench
+
+            return serve_smokebench()
         case _:
             from pipeline.workbench import serve
 
@@ -69,9 +76,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _train(parsed: argparse.Namespace) -> int:
-    given = {name: value for name, value in vars(parsed).items() if name not in OWN_ARGUMENTS}
     try:
-        config = parse_job_config(document_with_flags(_read_yaml(parsed.config), given))
+        config = _given_config(parsed)
         refuse_contradictions(config)
     except InvalidConfig as error:
         sys.stderr.write(f"{error}\n")
@@ -85,6 +91,24 @@ def _train(parsed: argparse.Namespace) -> int:
         kind = "adapter" if config.tuning.kind == "lora" else "model"
         sys.stderr.write(f"The {kind} is in {run_dir.artifact(kind)}\n")
     return status
+
+
+def _smoke(parsed: argparse.Namespace) -> int:
+    try:
+        config = _given_config(parsed)
+    except InvalidConfig as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_BAD_VALUES
+    _log_to_stderr(logging.WARNING)
+    _prepare_environment()
+    from pipeline.smoke_command import smoke
+
+    return smoke(config, as_json=parsed.json)
+
+
+def _given_config(parsed: argparse.Namespace) -> FineTuneJobConfig:
+    given = {name: value for name, value in vars(parsed).items() if name not in OWN_ARGUMENTS}
+    return parse_job_config(document_with_flags(_read_yaml(parsed.config), given))
 
 
 def _generate(parsed: argparse.Namespace) -> int:
@@ -185,6 +209,10 @@ def _parser() -> argparse.ArgumentParser:
         help="run folder [default: $LAPIDARY_HOME/runs/NAME-TIME, LAPIDARY_HOME is ~/.lapidary]",
     )
     add_config_flags(train)
+    smoke = commands.add_parser("smoke", help="try the longest batch of a run, and start nothing", allow_abbrev=False)
+    smoke.add_argument("--config", type=Path, help="YAML file with the job document; flags override it")
+    smoke.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    add_config_flags(smoke)
     run = commands.add_parser("run", help="work off the config.json of a run folder", allow_abbrev=False)
     run.add_argument("run_dir", type=Path, help="the run folder")
     schema = commands.add_parser("schema", help="print the JSON schema of the job document", allow_abbrev=False)
@@ -202,4 +230,5 @@ def _parser() -> argparse.ArgumentParser:
     look.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     commands.add_parser("workbench", help="answer generation requests, one JSON object a line")
     commands.add_parser("databench", help="answer requests about data sets, one JSON object a line")
+    commands.add_parser("smokebench", help="answer requests to try a run, one JSON object a line")
     return parser

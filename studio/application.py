@@ -33,6 +33,7 @@ from studio.scheduler import Scheduler
 from studio.secret_key import SecretKey
 from studio.service import Studio
 from studio.settings import LOOPBACK, Settings
+from studio.smoke import Trials
 from studio.ui import build_ui
 from studio.ui.shell import HEAD, STATIC
 from studio.ui.theme import build_theme
@@ -93,6 +94,7 @@ def build_studio(settings: Settings, environment: dict[str, str]) -> Studio:
             list_gpus=list_gpus,
         ),
         recipes=Recipes(settings.assets),
+        trials=Trials(settings, scheduler, environment),
     )
 
 
@@ -133,6 +135,7 @@ def serve(studio: Studio) -> None:
             _wait_for_signal()
         finally:
             studio.scheduler.close()
+            studio.trials.close()
             studio.workbench.close()
             studio.registry.databench.close()
             demo.close(verbose=False)

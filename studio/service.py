@@ -31,6 +31,7 @@ from studio.recipes import Recipes
 from studio.registry import Forbidden, Registry
 from studio.scheduler import Scheduler
 from studio.settings import Settings
+from studio.smoke import Trials
 from studio.workbench import AnswerFailed, Prompt, Workbench
 
 LOG_CHUNK_BYTES = 256 << 10
@@ -91,6 +92,7 @@ class Studio:
         keys: Keys,
         facts: FactFinder,
         recipes: Recipes,
+        trials: Trials,
     ) -> None:
         self.settings = settings
         self.database = database
@@ -102,6 +104,7 @@ class Studio:
         self.keys = keys
         self.facts = facts
         self.recipes = recipes
+        self.trials = trials
 
     # Runs
 
@@ -112,11 +115,16 @@ class Studio:
         facts = self.facts.gather(config, data=self._look_at_data(config, owner=owner), owner=owner)
         return Preflight(config, facts, run_checks(config, facts))
 
-    def submit(self, data: Mapping[str, Any], *, owner: str) -> Job:
-        """Queue a run. Raises InvalidConfig, NotFound, or PreflightFailed with the errors that forbid it."""
+    def require_startable(self, data: Mapping[str, Any], *, owner: str) -> Preflight:
+        """`preflight`. Raises PreflightFailed with the errors that forbid a run, too."""
         checked = self.preflight(data, owner=owner)
         if checked.errors:
             raise PreflightFailed(checked.errors)
+        return checked
+
+    def submit(self, data: Mapping[str, Any], *, owner: str) -> Job:
+        """Queue a run. Raises InvalidConfig, NotFound, or PreflightFailed with the errors that forbid it."""
+        checked = self.require_startable(data, owner=owner)
         with self.database.write() as session:
             job = jobs.create_job(session, checked.config, owner=owner, dataset_name=checked.dataset_name)
         self.scheduler.wake()

@@ -30,6 +30,7 @@ def open_studio(home: Path, *, host: str = "127.0.0.1") -> Iterator[Studio]:
     try:
         yield studio
     finally:
+        studio.trials.close()
         studio.registry.databench.close()
         studio.workbench.close()
         studio.database.close()

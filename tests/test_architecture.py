@@ -19,6 +19,7 @@ LIGHT_PIPELINE = [
     *(f"pipeline/{name}.py" for name in ("config_fields", "config_flags", "config_reference")),
     *(f"pipeline/{name}.py" for name in ("gpu_types", "learning_rules", "memory_rules")),
     *(f"pipeline/{name}.py" for name in ("smart_defaults", "suggestions")),
+    *(f"pipeline/{name}.py" for name in ("smoke", "smoke_report", "smokebench")),
     *(f"pipeline/data/{name}.py" for name in ("example", "mapping", "row_store", "inspection", "partition")),
     *(f"pipeline/data/{name}.py" for name in ("splits", "sources/__init__", "fetch/__init__", "integrity/report")),
     *(str(path.relative_to(PROJECT)) for path in sorted((PROJECT / "pipeline" / "checks").glob("*.py"))),

@@ -20,11 +20,10 @@ from pipeline.estimate.ledger import Ledger, Peak
 from pipeline.estimate.operations import Operation, Tally
 from pipeline.methods import method_for
 from pipeline.model_manager import LoadedModel, Precision, choose_trainable, task_of, weight_dtype_of
+from pipeline.one_step import MOST_ACCUMULATED, make_moments, one_step_of
 from pipeline.providers import provider_for
 from pipeline.providers.quantization import trained_weights_kept
 
-# With more of them each adds to the gradients of the one before, as the second does.
-_MOST_ACCUMULATED = 2
 # PyTorch's CUDA allocator hands out multiples of 512 bytes (c10/cuda/CUDACachingAllocator, kMinBlockSize).
 GPU_GRANULE = 512
 
@@ -62,8 +61,8 @@ def trace_step(
     vocabulary = model_config.get_text_config().vocab_size
     ledger, tally = Ledger(granule=GPU_GRANULE if on_gpu else 1, vocabularies=[vocabulary]), Tally()
     device = torch.device("cpu")
-    accumulated = min(config.training.gradient_accumulation_steps, _MOST_ACCUMULATED)
-    short = _one_step_of(config, accumulated)
+    accumulated = min(config.training.gradient_accumulation_steps, MOST_ACCUMULATED)
+    short = one_step_of(config, accumulated=accumulated)
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(hollow(device, ledger=ledger, listener=tally))
@@ -98,20 +97,6 @@ def trace_step(
         parameters=sum(weight.numel() for weight in weights),
         trainable_parameters=sum(weight.numel() for weight in weights if weight.requires_grad),
     )
-
-
-def _one_step_of(config: FineTuneJobConfig, accumulated: int) -> FineTuneJobConfig:
-    training = config.training.model_copy(
-        update={
-            "max_steps": 1,
-            "gradient_accumulation_steps": accumulated,
-            "eval_strategy": "no",
-            "save_strategy": "no",
-            "logging_steps": 1,
-        }
-    )
-    evaluation = config.evaluation.model_copy(update={"keep_best": False, "early_stopping": None})
-    return config.model_copy(update={"training": training, "evaluation": evaluation})
 
 
 def _model(
@@ -173,12 +158,8 @@ class _Watch(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """The moments of the optimiser are there before a step but the first."""
         optimizer = self.trainer.optimizer
-        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-        for weight in weights:
-            weight.grad = torch.zeros_like(weight)
-        optimizer.step()
-        optimizer.zero_grad()
-        for weight in weights:
+        make_moments(optimizer)
+        for weight in (weight for group in optimizer.param_groups for weight in group["params"]):
             weight.register_post_accumulate_grad_hook(lambda weight: self.ledger.assign([weight.grad], "gradients"))
         moments = [value for kept in optimizer.state.values() for value in kept.values()]
         self.ledger.assign([value for value in moments if isinstance(value, torch.Tensor) and value.dim()], "optimizer")
