@@ -89,7 +89,7 @@ def try_saving(
             return [findings.save_skipped(needed, free)]
     ModelTrainer(config, tracker, loaded=loaded, data=data).save()
     if isinstance(loaded.model, PeftModel):
-        wrong = _differing_adapter(loaded.model, tracker.run_dir.artifact("adapter"))
+        wrong = differing_adapter(loaded.model, tracker.run_dir.artifact("adapter"))
     else:
         wrong = _differing_model(loaded.model, tracker.run_dir.artifact("model"))
     return [findings.adapter_differs(wrong)] if wrong else []
@@ -106,7 +106,7 @@ def _learned(
     return [] if steepness > 0 and watch.changed() else [findings.nothing_learned(config)]
 
 
-def _differing_adapter(model: PeftModel, folder: Path) -> list[str]:
+def differing_adapter(model: PeftModel, folder: Path) -> list[str]:
     """Names of the adapter's tensors that are others when it is loaded onto the base again."""
     trained = {name: tensor.detach().clone() for name, tensor in _adapter(model).items()}
     again = _adapter(PeftModel.from_pretrained(model.unload(), folder))

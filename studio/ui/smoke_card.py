@@ -23,9 +23,8 @@ def report_card(report: SmokeReport) -> str:
 
 
 def _told(report: SmokeReport) -> str:
-    saved = (
-        "" if any(finding.code == "smoke_save_skipped" for finding in report.findings) else " It was saved and read."
-    )
+    skipped = any(finding.code == "smoke_save_skipped" for finding in report.findings)
+    saved = "" if skipped else " What it learned was saved and read again."
     return f"The model was loaded and learned from the longest rows once.{saved}"
 
 
