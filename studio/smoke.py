@@ -89,9 +89,13 @@ class Trials:
         """Begin a trial and wait for its report. Raises what `start` raises, and TrialCancelled."""
         trial = self.start(config, owner=owner)
         trial.done.wait()
-        if isinstance(trial.outcome, SmokeReport):
-            return trial.outcome
-        raise trial.outcome
+        match trial.outcome:
+            case SmokeReport() as report:
+                return report
+            case UserError() as error:
+                raise error
+            case _:
+                raise ValueError("the trial is done and has no outcome")
 
     def latest(self, *, owner: str) -> Trial | None:
         """The trial that goes on, or the last one."""
