@@ -1,4 +1,4 @@
-"""The commands of `python -m pipeline`: train, preflight, run, inspect, generate, schema, and the studio's children."""
+"""The commands of `python -m pipeline`: what people ask for, from preflight to generate, and the studio's children."""
 
 import argparse
 import errno
@@ -49,6 +49,8 @@ def main(arguments: Sequence[str]) -> int:
             return _train(parsed)
         case "preflight":
             return _preflight(parsed)
+        case "smoke":
+            return _smoke(parsed)
         case "run":
             _log_to_stderr(logging.INFO)
             # A bar redrawn a hundred times is no help in a log file.
@@ -68,15 +70,15 @@ def main(arguments: Sequence[str]) -> int:
             from pipeline.estimator import serve as serve_estimator
 
             return serve_estimator()
+        case "smokebench":
+            _prepare_environment()
+            from pipeline.smokebench import serve as serve_smokebench
+
+            return serve_smokebench()
         case _:
             from pipeline.workbench import serve
 
             return serve()
-
-
-def _given_config(parsed: argparse.Namespace) -> FineTuneJobConfig:
-    given = {name: value for name, value in vars(parsed).items() if name not in OWN_ARGUMENTS}
-    return parse_job_config(document_with_flags(_read_yaml(parsed.config), given))
 
 
 def _train(parsed: argparse.Namespace) -> int:
@@ -108,6 +110,24 @@ def _preflight(parsed: argparse.Namespace) -> int:
     except InvalidConfig as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_BAD_VALUES
+
+
+def _smoke(parsed: argparse.Namespace) -> int:
+    try:
+        config = _given_config(parsed)
+    except InvalidConfig as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_BAD_VALUES
+    _log_to_stderr(logging.WARNING)
+    _prepare_environment()
+    from pipeline.smoke_command import smoke
+
+    return smoke(config, as_json=parsed.json)
+
+
+def _given_config(parsed: argparse.Namespace) -> FineTuneJobConfig:
+    given = {name: value for name, value in vars(parsed).items() if name not in OWN_ARGUMENTS}
+    return parse_job_config(document_with_flags(_read_yaml(parsed.config), given))
 
 
 def _generate(parsed: argparse.Namespace) -> int:
@@ -220,6 +240,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     before.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     add_config_flags(before)
+    smoke = commands.add_parser("smoke", help="try the longest batch of a run, and start nothing", allow_abbrev=False)
+    smoke.add_argument("--config", type=Path, help="YAML file with the job document; flags override it")
+    smoke.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    add_config_flags(smoke)
     run = commands.add_parser("run", help="work off the config.json of a run folder", allow_abbrev=False)
     run.add_argument("run_dir", type=Path, help="the run folder")
     schema = commands.add_parser("schema", help="print the JSON schema of the job document", allow_abbrev=False)
@@ -238,4 +262,5 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("workbench", help="answer generation requests, one JSON object a line")
     commands.add_parser("estimator", help="answer requests about what runs will need, one JSON object a line")
     commands.add_parser("databench", help="answer requests about data sets, one JSON object a line")
+    commands.add_parser("smokebench", help="answer requests to try a run, one JSON object a line")
     return parser

@@ -5,10 +5,10 @@ from importlib.metadata import version
 
 from pipeline.checks.combinations import refuse_contradictions
 from pipeline.config import FineTuneJobConfig
-from pipeline.data_manager import DataManager
+from pipeline.data_manager import DataManager, PreparedData
 from pipeline.evaluation.scoring import score_answers
 from pipeline.job_tracker import JobTracker
-from pipeline.model_manager import ModelManager
+from pipeline.model_manager import LoadedModel, ModelManager
 from pipeline.rewards.trial import check_rewards
 from pipeline.run_dir import RunDir
 from pipeline.run_meter import RunMeter
@@ -34,12 +34,8 @@ class FineTuneJob:
         """
         refuse_contradictions(self.config)
         self.tracker.stage("preparing", f"Starting {self.config.name}")
-        manager = DataManager(self.config, self.tracker)
-        examples = manager.read()
-        check_rewards(self.config, examples.train, self.tracker)
         meter = RunMeter()
-        loaded = ModelManager(self.config, self.tracker).load(sees_images=examples.have_images)
-        data = manager.encode(examples, loaded)
+        loaded, data = load_all(self.config, self.tracker)
         trainer = ModelTrainer(self.config, self.tracker, loaded=loaded, data=data)
         outcome = trainer.train(meter)
         trainer.save()
@@ -51,6 +47,15 @@ class FineTuneJob:
         self.tracker.complete(
             metrics, versions=package_versions(), stop_reason=outcome.stop_reason, measured=outcome.measured
         )
+
+
+def load_all(config: FineTuneJobConfig, tracker: JobTracker) -> tuple[LoadedModel, PreparedData]:
+    """The model and the rows, ready to train. Raises UserError."""
+    manager = DataManager(config, tracker)
+    examples = manager.read()
+    check_rewards(config, examples.train, tracker)
+    loaded = ModelManager(config, tracker).load(sees_images=examples.have_images)
+    return loaded, manager.encode(examples, loaded)
 
 
 def package_versions() -> dict[str, str]:

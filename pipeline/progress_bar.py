@@ -1,5 +1,6 @@
 """ProgressBar: draws a run's events on the terminal."""
 
+import sys
 from types import TracebackType
 from typing import Self
 
@@ -59,4 +60,4 @@ class ProgressBar:
         self._bar.update(event.step - self._bar.n)
 
     def _write(self, text: str) -> None:
-        tqdm.write(text, file=None if self._bar is None else self._bar.fp)
+        tqdm.write(text, file=sys.stderr if self._bar is None else self._bar.fp)

@@ -1,14 +1,15 @@
 """ModelTrainer: runs the training loop and writes what it has made."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
 
 from peft import PeftModel
-from transformers import PreTrainedModel, PrinterCallback, TrainerState
+from safetensors import SafetensorError
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainerState
 
 from pipeline.callbacks import EVAL_PREFIX, TrackerCallback
 from pipeline.checkpoints import last_checkpoint
@@ -70,18 +71,13 @@ class ModelTrainer:
         metric, patience = best_metric(self.config.method.kind), self.config.evaluation.early_stopping
         stopping = EarlyStopping(metric, patience=patience)
         samples = sample_callbacks(self.config, self.tracker, loaded=self.loaded, data=self.data)
-        with _special_tokens_kept(self.loaded.base):
-            with trained_weights_kept(self.loaded.model):
-                trainer = method_for(self.config.method.kind).build_trainer(
-                    self.config,
-                    self.loaded,
-                    data=self.data,
-                    output_dir=self.tracker.run_dir.checkpoints,
-                    callbacks=[progress, *samples, stopping, meter],
-                )
-            stop_on_divergence(trainer)
-            # transformers prints every log entry when its own progress bar is off.
-            trainer.remove_callback(PrinterCallback)
+        with trainer_for(
+            self.config,
+            self.loaded,
+            data=self.data,
+            output_dir=self.tracker.run_dir.checkpoints,
+            callbacks=[progress, *samples, stopping, meter],
+        ) as trainer:
             result = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         measured = meter.measured(trainer.state.log_history)
         self.tracker.record(RunMeasured(measured=measured))
@@ -131,11 +127,32 @@ class ModelTrainer:
             (partial / CONFIG_BESIDE_WEIGHTS).write_text(self.config.model_dump_json(indent=2), encoding="utf-8")
             rmtree(folder, ignore_errors=True)
             partial.rename(folder)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             raise StorageFailed(
                 f"{folder} cannot be written: {error}. Free some space or check the permissions."
             ) from error
         self.tracker.artifact(kind)
+
+
+@contextmanager
+def trainer_for(
+    config: FineTuneJobConfig,
+    loaded: LoadedModel,
+    *,
+    data: PreparedData,
+    output_dir: Path,
+    callbacks: Sequence[TrainerCallback],
+) -> Iterator[Trainer]:
+    """The method's trainer, ready to train in the body, which raises TrainingDiverged where a loss is not finite."""
+    with _special_tokens_kept(loaded.base):
+        with trained_weights_kept(loaded.model):
+            trainer = method_for(config.method.kind).build_trainer(
+                config, loaded, data=data, output_dir=output_dir, callbacks=callbacks
+            )
+        stop_on_divergence(trainer)
+        # transformers prints every log entry when its own progress bar is off.
+        trainer.remove_callback(PrinterCallback)
+        yield trainer
 
 
 @contextmanager

@@ -36,6 +36,7 @@ from studio.scheduler import Scheduler
 from studio.secret_key import SecretKey
 from studio.service import Studio
 from studio.settings import LOOPBACK, Settings
+from studio.smoke import Trials
 from studio.ui import build_ui
 from studio.ui.shell import HEAD, STATIC
 from studio.ui.theme import build_theme
@@ -104,6 +105,7 @@ def build_studio(settings: Settings, environment: dict[str, str]) -> Studio:
             rates=settings.home / RATES_FILE,
             history=lambda device: _history(database, device),
         ),
+        trials=Trials(settings, scheduler, environment),
     )
 
 
@@ -149,6 +151,7 @@ def serve(studio: Studio) -> None:
             _wait_for_signal()
         finally:
             studio.scheduler.close()
+            studio.trials.close()
             studio.workbench.close()
             studio.registry.databench.close()
             studio.estimator.close()

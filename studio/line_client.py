@@ -2,11 +2,13 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -15,11 +17,12 @@ from studio.settings import PROJECT
 
 
 class RequestFailed(UserError):
-    """The child answered with an error, or died. `code` is the child's, or `process_ended`."""
+    """The child answered with an error, or died. `code` is the child's, or `process_ended`; then `exit_code` tells how,
+    negative for a signal."""
 
-    def __init__(self, message: str, *, code: str, field: str = "") -> None:
+    def __init__(self, message: str, *, code: str, field: str = "", exit_code: int | None = None) -> None:
         super().__init__(message)
-        self.code, self.field = code, field
+        self.code, self.field, self.exit_code = code, field, exit_code
 
 
 class LineClient:
@@ -68,6 +71,12 @@ class LineClient:
             finally:
                 self._turn.release()
 
+    def interrupt(self) -> None:
+        """End the process while it answers; who waits for the answer is told that it has ended."""
+        process = self._process
+        if process is not None:
+            _kill(process)
+
     def close(self) -> None:
         """End the process."""
         self._end()
@@ -86,10 +95,12 @@ class LineClient:
             yield reply
             if reply["event"] == "done":
                 return
+        exit_code = process.wait()
         self._end()
         raise RequestFailed(
             "The process that answers has ended, most likely for lack of memory. Free some and try again.",
             code="process_ended",
+            exit_code=exit_code,
         )
 
     def _ensure_process(self) -> "subprocess.Popen[str]":
@@ -111,8 +122,15 @@ class LineClient:
         process, self._process = self._process, None
         if process is None:
             return
-        process.kill()
+        _kill(process)
         process.wait()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()
+
+
+def _kill(process: "subprocess.Popen[str]") -> None:
+    """End a child and what it has started. It leads a session, and so a group of its own."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)

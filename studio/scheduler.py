@@ -2,7 +2,9 @@
 
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -24,6 +26,12 @@ logger = logging.getLogger(__name__)
 _TICK = "tick"
 # Imports and augmentations wait for disks and networks more than for the processor.
 LIGHT_SLOTS = 2
+
+
+class DeviceBusy(UserError):
+    """What trains models is taken."""
+
+    code = "device_busy"
 
 
 class Scheduler:
@@ -48,6 +56,9 @@ class Scheduler:
         self.gpus = gpus
         self.environment_for = environment_for
         self._timer = BackgroundScheduler()
+        # Held while a slot is chosen, so that none is given to two.
+        self._choosing = threading.Lock()
+        self._lent: list[int | None] = []
 
     def start(self) -> None:
         """Tick in a background thread until `close`."""
@@ -65,6 +76,28 @@ class Scheduler:
         """Tick as soon as possible."""
         if self._timer.running:
             self._timer.modify_job(_TICK, next_run_time=utc_now())
+
+    @contextmanager
+    def lend_slot(self) -> Iterator[int | None]:
+        """A slot in which no run is started while the body lasts: the index of its GPU, None where there is none.
+
+        Raises:
+            DeviceBusy: runs are active in all of them.
+        """
+        with self._choosing:
+            with self.database.read() as session:
+                running = [job for job in jobs.live_jobs(session) if job.kind == "train"]
+            if len(running) + len(self._lent) >= max(1, len(self.gpus)):
+                what = "A run" if running else "A trial"
+                raise DeviceBusy(f"{what} is using what this machine trains on. Wait until it is done.")
+            slot = self._free_gpu({job.gpu for job in running})
+            self._lent.append(slot)
+        try:
+            yield slot
+        finally:
+            with self._choosing:
+                self._lent.remove(slot)
+            self.wake()
 
     def close(self) -> None:
         """Stop ticking; the children go on."""
@@ -121,17 +154,22 @@ class Scheduler:
             self.launcher.terminate(identity)
 
     def _start_queued(self, kind: str, *, slots: int) -> None:
-        for _ in range(slots):
-            with self.database.write() as session:
+        for started in range(slots):
+            with self._choosing, self.database.write() as session:
+                if kind == "train" and started + len(self._lent) >= slots:
+                    return
                 taken = {job.gpu for job in jobs.live_jobs(session)}
                 job = jobs.claim_next(session, kind=kind)
                 if job is None:
                     return
                 if kind == "train":
-                    job.gpu = next((gpu.index for gpu in self.gpus if gpu.index not in taken), None)
+                    job.gpu = self._free_gpu(taken)
                 job.nonce = secrets.token_hex(16)
                 session.add(job)
             self._launch(job)
+
+    def _free_gpu(self, taken: Collection[int | None]) -> int | None:
+        return next((gpu.index for gpu in self.gpus if gpu.index not in taken and gpu.index not in self._lent), None)
 
     def _launch(self, job: Job) -> None:
         run_dir = RunDir(self.settings.runs / job.job_id)

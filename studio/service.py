@@ -32,6 +32,7 @@ from studio.recipes import Recipes
 from studio.registry import Forbidden, Registry
 from studio.scheduler import Scheduler
 from studio.settings import Settings
+from studio.smoke import Trials
 from studio.workbench import AnswerFailed, Prompt, Workbench
 
 LOG_CHUNK_BYTES = 256 << 10
@@ -54,6 +55,7 @@ class Studio:
         facts: FactFinder,
         recipes: Recipes,
         estimator: Estimator,
+        trials: Trials,
     ) -> None:
         self.settings = settings
         self.database = database
@@ -66,6 +68,7 @@ class Studio:
         self.facts = facts
         self.recipes = recipes
         self.estimator = estimator
+        self.trials = trials
 
     # Runs
 
@@ -90,11 +93,16 @@ class Studio:
         """What makes the run fit this machine; None where nobody knows its memory. Raises RequestFailed."""
         return find_fit(*self._with_facts(data, owner=owner), self.estimator, progress)
 
-    def submit(self, data: Mapping[str, Any], *, owner: str) -> Job:
-        """Queue a run. Raises InvalidConfig, NotFound, or PreflightFailed with the errors that forbid it."""
+    def require_startable(self, data: Mapping[str, Any], *, owner: str) -> Preflight:
+        """`preflight`. Raises PreflightFailed with the errors that forbid a run, too."""
         checked = check_before_start(*self._with_facts(data, owner=owner), self.estimator)
         if checked.errors:
             raise PreflightFailed(checked.errors)
+        return checked
+
+    def submit(self, data: Mapping[str, Any], *, owner: str) -> Job:
+        """Queue a run. Raises InvalidConfig, NotFound, or PreflightFailed with the errors that forbid it."""
+        checked = self.require_startable(data, owner=owner)
         with self.database.write() as session:
             job = jobs.create_job(
                 session, checked.config, owner=owner, dataset_name=checked.dataset_name, facts=_predicted(checked)

@@ -11,6 +11,8 @@ from pipeline.prices import read_flavor, read_price
 
 PROJECT = Path(__file__).resolve().parents[1]
 DEFAULT_PORT = 7860
+# Downloads of models are part of a trial.
+DEFAULT_SMOKE_SECONDS = 1800.0
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -29,6 +31,7 @@ class Settings:
     max_upload_bytes: int = 500_000_000
     tick_seconds: float = 0.5
     stop_grace_seconds: float = 15.0
+    smoke_seconds: float = DEFAULT_SMOKE_SECONDS
 
     @classmethod
     def from_environment(
@@ -41,6 +44,8 @@ class Settings:
         Raises:
             InvalidConfig: the port or the price is none.
         """
+        """Settings from LAPIDARY_HOME, DATABASE_URL, GRADIO_SERVER_NAME, GRADIO_SERVER_PORT, LAPIDARY_TOKEN,
+        LAPIDARY_SMOKE_SECONDS; `host` and `port` win over them. A Space's home is /data, which survives restarts."""
         on_space = "SPACE_ID" in environ
         default_home = "/data" if on_space else str(Path.home() / ".lapidary")
         home = Path(environ.get("LAPIDARY_HOME", default_home)).expanduser().resolve()
@@ -54,6 +59,7 @@ class Settings:
             space_flavor=read_flavor(environ),
             price_per_hour=read_price(environ),
             access_token=environ.get("LAPIDARY_TOKEN"),
+            smoke_seconds=_seconds(environ, "LAPIDARY_SMOKE_SECONDS", default=DEFAULT_SMOKE_SECONDS),
         )
 
     @property
@@ -70,6 +76,11 @@ class Settings:
     def imports(self) -> Path:
         """Files that were named by their path, as the studio read them; may be deleted at any time."""
         return self.home / "imports"
+
+    @property
+    def smoke(self) -> Path:
+        """What the trial of a run writes; empty when none is made."""
+        return self.home / "smoke"
 
     @property
     def temporary(self) -> Path:
@@ -111,6 +122,15 @@ def _port(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise InvalidConfig([Problem("GRADIO_SERVER_PORT", f"{text!r} is not a port. Give a number from 1 to 65535.")])
     return int(text)
+
+
+def _seconds(environ: Mapping[str, str], name: str, *, default: float) -> float:
+    text = environ.get(name)
+    if text is None:
+        return default
+    if not text.isdecimal() or int(text) == 0:
+        raise InvalidConfig([Problem(name, f"{text!r} is no number of seconds. Give a whole number from 1 on.")])
+    return float(text)
 
 
 def prepare_home(settings: Settings) -> None:

@@ -31,6 +31,7 @@ def open_studio(home: Path, *, host: str = "127.0.0.1", space_flavor: str | None
     try:
         yield studio
     finally:
+        studio.trials.close()
         studio.registry.databench.close()
         studio.workbench.close()
         studio.estimator.close()

@@ -1,6 +1,7 @@
 """Which architectures the installed transformers knows, read from its source: importing it would take seconds."""
 
 import ast
+import threading
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 _TYPES = "CONFIG_MAPPING_NAMES"
 _TEXT_MODELS = ("MODEL_FOR_CAUSAL_LM_MAPPING_NAMES", "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES")
 _SCORING_MODELS = ("MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES",)
+# CPython 3.11 counts its parser's depth for all threads together: two that parse at once may raise SystemError.
+_PARSING = threading.Lock()
 
 
 def known_model_types() -> frozenset[str]:
@@ -37,7 +40,9 @@ def _entries(file: str, tables: tuple[str, ...]) -> tuple[tuple[str, Any], ...]:
 def _read(file: Path, tables: tuple[str, ...]) -> tuple[tuple[str, Any], ...]:
     """The entries of the dictionaries of these names: of their literals, and of those that they are updated with."""
     try:
-        statements = ast.parse(file.read_text(encoding="utf-8")).body
+        text = file.read_text(encoding="utf-8")
+        with _PARSING:
+            statements = ast.parse(text).body
     except (OSError, SyntaxError):
         return ()
     calls = [call for statement in statements if (call := _table(statement, tables)) is not None]

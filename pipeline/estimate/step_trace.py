@@ -2,7 +2,7 @@
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +12,9 @@ import torch
 from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from transformers import (
     PreTrainedConfig,
-    PreTrainedModel,
     PreTrainedTokenizerBase,
     PrinterCallback,
     ProcessorMixin,
-    TrainerCallback,
 )
 from transformers.utils import logging as transformers_logging
 
@@ -27,15 +25,15 @@ from pipeline.estimate.hollow import hollow
 from pipeline.estimate.hollow_model import hollow_model
 from pipeline.estimate.ledger import Ledger, Peak
 from pipeline.estimate.operations import Operation, Tally
+from pipeline.estimate.step_watch import StepWatch
 from pipeline.method_config import GrpoConfig
 from pipeline.methods import method_for
 from pipeline.model_manager import LoadedModel, Precision, choose_trainable, task_of, weight_dtype_of
+from pipeline.one_step import MOST_ACCUMULATED, one_step_of
 from pipeline.providers import Task, provider_for
 from pipeline.providers.quantization import trained_weights_kept, weights_in
 from pipeline.reward_config import RegexReward
 
-# With more of them each adds to the gradients of the one before, as the second does.
-_MOST_ACCUMULATED = 2
 # Making the optimiser's moments, which a run does once.
 BEFORE = "before"
 # PyTorch's CUDA allocator hands out multiples of 512 bytes (c10/cuda/CUDACachingAllocator, kMinBlockSize).
@@ -83,8 +81,8 @@ def trace_step(
     vocabulary = model_config.get_text_config().vocab_size
     ledger, tally = Ledger(granule=GPU_GRANULE if on_gpu else 1, vocabularies=[vocabulary]), Tally()
     device = torch.device("cpu")
-    accumulated = min(config.training.gradient_accumulation_steps, _MOST_ACCUMULATED)
-    short = _one_step_of(config, accumulated)
+    accumulated = min(config.training.gradient_accumulation_steps, MOST_ACCUMULATED)
+    short = _without_judges(one_step_of(config, accumulated=accumulated))
     with ExitStack() as stack:
         stack.enter_context(_quiet())
         folder = stack.enter_context(tempfile.TemporaryDirectory())
@@ -101,7 +99,7 @@ def trace_step(
             context_length=model_config.get_text_config().max_position_embeddings,
             processor=processor,
         )
-        watch = _Watch(ledger, tally)
+        watch = StepWatch(ledger, tally)
         watch.mark_layers(loaded.base, layers)
         with trained_weights_kept(model):
             trainer = method_for(config.method.kind).build_trainer(
@@ -144,23 +142,12 @@ def _quiet() -> Iterator[None]:
             enable_progress_bars()
 
 
-def _one_step_of(config: FineTuneJobConfig, accumulated: int) -> FineTuneJobConfig:
-    training = config.training.model_copy(
-        update={
-            "max_steps": 1,
-            "gradient_accumulation_steps": accumulated,
-            "eval_strategy": "no",
-            "save_strategy": "no",
-            "logging_steps": 1,
-        }
-    )
-    evaluation = config.evaluation.model_copy(update={"keep_best": False, "early_stopping": None})
-    method = config.method
-    if isinstance(method, GrpoConfig):
-        # No answer is judged, and however many belong to a prompt, they go through the model together.
-        answers = config.training.per_device_batch_size * accumulated
-        method = method.model_copy(update={"num_generations": answers, "rewards": (RegexReward(pattern="."),)})
-    return config.model_copy(update={"training": training, "evaluation": evaluation, "method": method})
+def _without_judges(config: FineTuneJobConfig) -> FineTuneJobConfig:
+    """Answers that were not sampled are not judged; however many belong to a prompt, they are trained on together."""
+    if not isinstance(config.method, GrpoConfig):
+        return config
+    answers = {"num_generations": config.training.rows_per_step, "rewards": (RegexReward(pattern="."),)}
+    return config.model_copy(update={"method": config.method.model_copy(update=answers)})
 
 
 def _model(
@@ -186,63 +173,3 @@ def _answer_at_once(trainer: Any, *, tokens: int) -> None:
     """What sampling costs is told by arithmetic; a model without weights would not know when to stop."""
     end = trainer.processing_class.eos_token_id
     trainer._generate_single_turn = lambda prompts, *_, **__: ([[end] * tokens for _ in prompts], None)
-
-
-class _Watch(TrainerCallback):
-    """Says which part of the step is going on, and what gradients and moments are for."""
-
-    def __init__(self, ledger: Ledger, tally: Tally) -> None:
-        self.ledger = ledger
-        self.tally = tally
-        self.trainer: Any = None
-
-    def enter(self, part: str) -> None:
-        """All that is between two parts of the loop is of one kind of work."""
-        self.ledger.enter(part)
-        self.tally.enter(part)
-
-    def mark_layers(self, base: PreTrainedModel, names: Sequence[int]) -> None:
-        """Tell the layers apart, on the way to the loss and on the way back."""
-        layers = base.get_decoder().layers
-        for name, layer in zip(names, layers, strict=True):
-            layer.register_forward_pre_hook(self._marks_forward(f"forward {name}"))
-            layer.register_forward_hook(self._marks_backward(f"backward {name}"))
-        layers[-1].register_forward_hook(self._marks_forward("loss"))
-
-    def _marks_forward(self, part: str) -> Callable[..., None]:
-        def mark(*_: Any) -> None:
-            # A layer that is computed again belongs to the backward pass.
-            if torch._C._current_graph_task_id() == -1:
-                self.ledger.enter(part)
-
-        return mark
-
-    def _marks_backward(self, part: str) -> Callable[..., None]:
-        def mark(module: torch.nn.Module, args: Any, output: Any) -> None:
-            states = output[0] if isinstance(output, tuple) else output
-            if states.requires_grad and torch._C._current_graph_task_id() == -1:
-                states.register_hook(lambda _: self.ledger.enter(part))
-
-        return mark
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The moments of the optimiser are there before a step but the first."""
-        optimizer = self.trainer.optimizer
-        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-        for weight in weights:
-            weight.grad = torch.zeros_like(weight)
-        optimizer.step()
-        optimizer.zero_grad()
-        for weight in weights:
-            weight.register_post_accumulate_grad_hook(lambda weight: self.ledger.assign([weight.grad], "gradients"))
-        moments = [value for kept in optimizer.state.values() for value in kept.values()]
-        self.ledger.assign([value for value in moments if isinstance(value, torch.Tensor) and value.dim()], "optimizer")
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.enter("batch")
-
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.enter("optimizer")
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.enter("after")

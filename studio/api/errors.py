@@ -15,8 +15,17 @@ from db.states import InvalidTransition
 from pipeline.errors import InvalidConfig, UserError
 from studio.preflight import PreflightFailed
 from studio.registry import Forbidden, InUse
+from studio.scheduler import DeviceBusy
+from studio.smoke import TrialCancelled
 
-_STATUS: dict[type[UserError], int] = {NotFound: 404, Forbidden: 403, InvalidTransition: 409, InUse: 409}
+_STATUS: dict[type[UserError], int] = {
+    NotFound: 404,
+    Forbidden: 403,
+    InvalidTransition: 409,
+    InUse: 409,
+    DeviceBusy: 409,
+    TrialCancelled: 409,
+}
 
 
 class SentenceRoute(APIRoute):

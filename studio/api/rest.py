@@ -15,6 +15,7 @@ from studio.api.errors import SentenceRoute
 from studio.api.experiment_routes import add_experiment_routes
 from studio.api.recipe_routes import add_recipe_routes
 from studio.api.secret_routes import add_secret_routes
+from studio.api.smoke_routes import add_smoke_routes
 from studio.auth import Authenticator
 from studio.run_answers import answers_of
 from studio.service import Studio
@@ -44,6 +45,7 @@ def build_routes(studio: Studio, authenticator: Authenticator) -> list[BaseRoute
     add_augment_routes(router, studio, owner_of)
     add_recipe_routes(router, studio, owner_of)
     add_experiment_routes(router, studio, owner_of)
+    add_smoke_routes(router, studio, owner_of)
     add_secret_routes(router, studio.keys, owner_of)
     return [*open_door.routes, *router.routes]
 
