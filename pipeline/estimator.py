@@ -49,6 +49,10 @@ Request = Annotated[EstimateRequest | FitRequest | QuitRequest, Field(discrimina
 _REQUEST: TypeAdapter[EstimateRequest | FitRequest | QuitRequest] = TypeAdapter(Request)
 
 
+# Files that this process has written.
+_MEASURED: set[Path] = set()
+
+
 class CalibrationFailed(UserError):
     """The speed of the device could not be measured."""
 
@@ -84,8 +88,10 @@ def answer(request: EstimateRequest | FitRequest, send: Send) -> dict[str, Any]:
 
 
 def _rates(file: Path) -> Rates:
-    """The rates of this machine. Measured in a process of its own, because a GPU's memory stays taken until it ends."""
-    if not file.exists():
+    """The rates of this machine. Measured in a process of its own, because a GPU's memory stays taken until it ends;
+    again later, if much else went on meanwhile."""
+    if not file.exists() or (file not in _MEASURED and not Rates.model_validate_json(file.read_bytes()).is_quiet):
+        _MEASURED.add(file)
         command = [sys.executable, "-m", "pipeline.estimate.calibrate", str(file)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own module
         if done.returncode != 0:

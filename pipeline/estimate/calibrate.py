@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import torch
 from torch.nn import functional
 
@@ -18,12 +19,15 @@ _ELEMENTS = tuple(4**power * 1024 for power in range(8))
 _POOL_ELEMENTS = 32 * 1024 * 1024
 _REPETITIONS = 5
 _SMALL_LAYERS = 200
+# Share of the processors' time that others may take; with more, two programs wait for each other at every step.
+_QUIET = 0.15
 
 
 def measure_rates(device: torch.device) -> Rates:
     """The rates of `device`, in some seconds, with at most 0.3 GB of its memory."""
     formats = [torch.float32, torch.bfloat16]
-    return Rates(
+    before = _busy_seconds()
+    rates = Rates(
         device=device_name(device),
         measured=True,
         overhead=_overhead(device),
@@ -32,6 +36,8 @@ def measure_rates(device: torch.device) -> Rates:
         functions=_elementwise(device, torch.exp, tensors=2),
         movement=_elementwise(device, lambda values: values + values, tensors=3),
     )
+    others, elapsed = (after - begin for after, begin in zip(_busy_seconds(), before, strict=True))
+    return rates.model_copy(update={"is_quiet": others < _QUIET * elapsed})
 
 
 def device_name(device: torch.device) -> str:
@@ -39,6 +45,16 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{_processor()}, {torch.get_num_threads()} threads"
+
+
+def _busy_seconds() -> tuple[float, float]:
+    """Seconds that the processors spent on other processes so far, and all their seconds."""
+    times = psutil.cpu_times()
+    own = psutil.Process().cpu_times()
+    idle = times.idle + getattr(times, "iowait", 0.0)
+    # Guest time is part of user time.
+    whole = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
+    return whole - idle - own.user - own.system, whole
 
 
 def _processor() -> str:

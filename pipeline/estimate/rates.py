@@ -33,6 +33,7 @@ class Rates(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     device: str
     measured: bool = Field(description="On the device itself; else from published figures.")
+    is_quiet: bool = Field(True, description="Whether hardly anything else went on while it was measured.")
     overhead: float = Field(description="Seconds that an operation takes at least, whatever its size.")
     products: dict[str, Curve] = Field(description="By number format.")
     attention: dict[str, Curve] = Field(description="By number format.")

@@ -16,6 +16,7 @@ from studio.line_client import RequestFailed
 from studio.service import Studio
 from studio.ui.estimate_card import WAITING, estimate_card, fit_table, needs_fitting
 from studio.ui.html import callout, finding_list
+from studio.ui.smoke_box import SmokeBox, build_smoke_box
 
 _FIX_BUTTONS = 4
 
@@ -28,12 +29,13 @@ class PreflightStep:
     estimate: gr.HTML
     fix_buttons: Sequence[gr.Button]
     fit: gr.Button
+    smoke: SmokeBox
     start: gr.Button
 
     @property
     def outputs(self) -> list[Component]:
         """All components that `show` and `show_estimate` update."""
-        return [self.findings, self.estimate, *self.fix_buttons, self.fit, self.start]
+        return [self.findings, self.estimate, *self.fix_buttons, self.fit, *self.smoke.outputs, self.start]
 
     def show(self, studio: Studio, document: Mapping[str, Any], *, owner: str) -> dict[Component, Any]:
         """What is known at once: findings, the buttons that mend them, and whether the run may start."""
@@ -41,7 +43,10 @@ class PreflightStep:
             checked = studio.preflight(document, owner=owner)
         except InvalidConfig as error:
             return self._shown(_problems(error)) | {self.estimate: "", self.fit: gr.update(visible=False)}
-        return self._shown(checked.findings) | self._estimated(studio, checked, waiting=True)
+        tried = self.smoke.show(studio, document, owner=owner)
+        return (
+            self._shown(_all_findings(studio, checked, owner)) | self._estimated(studio, checked, waiting=True) | tried
+        )
 
     def show_estimate(self, studio: Studio, document: Mapping[str, Any], *, owner: str) -> dict[Component, Any]:
         """The same with memory and time, which may take some seconds."""
@@ -50,13 +55,13 @@ class PreflightStep:
         except UserError:
             # The findings say what is wrong.
             return {self.estimate: ""}
-        return self._shown(checked.findings) | self._estimated(studio, checked, waiting=False)
+        return self._shown(_all_findings(studio, checked, owner)) | self._estimated(studio, checked, waiting=False)
 
     def fixes(self, studio: Studio, document: Mapping[str, Any], *, owner: str) -> list[Fix]:
         """The fixes in the order of the buttons."""
         try:
             # What was estimated to show the buttons is remembered.
-            return _fixes_of(studio.full_preflight(document, owner=owner).findings)
+            return _fixes_of(_all_findings(studio, studio.full_preflight(document, owner=owner), owner))
         except InvalidConfig as error:
             return _fixes_of(_problems(error))
 
@@ -105,10 +110,17 @@ def build_preflight_step() -> tuple[PreflightStep, gr.Button]:
     estimate = gr.HTML(elem_id="preflight-estimate")
     with gr.Row(elem_classes="lap-buttons"):
         fit = gr.Button("Fit it for me", visible=False, size="sm", elem_id="fit-it")
+    smoke = build_smoke_box()
     with gr.Row(elem_classes="lap-buttons"):
         back = gr.Button("Back", variant="secondary", elem_id="back-4")
         start = gr.Button("Start the run", variant="primary", interactive=False, elem_id="start-run")
-    return PreflightStep(findings, estimate, buttons, fit, start), back
+    return PreflightStep(findings, estimate, buttons, fit, smoke, start), back
+
+
+def _all_findings(studio: Studio, checked: Preflight, owner: str) -> list[Finding]:
+    """What the checks say, and what the trial of exactly this configuration found."""
+    report = studio.trials.report_for(checked.config, owner=owner)
+    return checked.findings if report is None else [*report.findings, *checked.findings]
 
 
 def _problems(error: InvalidConfig) -> list[Finding]:

@@ -22,6 +22,7 @@ from studio.ui.preflight_step import build_preflight_step
 from studio.ui.rail import summarise
 from studio.ui.recipe_box import build_recipe_box, fill_from_recipe
 from studio.ui.shell import LOADING, page_header
+from studio.ui.smoke_box import try_on_demand
 from studio.ui.suggestion_box import build_suggestion_box, set_suggested_values
 
 STEPS = ("Model", "Dataset", "Hyperparameters", "Export", "Preflight")
@@ -137,6 +138,7 @@ def build_wizard(demo: gr.Blocks, studio: Studio, authenticator: Authenticator) 
     def refresh_rail(values: dict[Component, Any], request: gr.Request) -> str:
         return summarise(studio, form.document(form.read(values)), owner=caller.owner(request))
 
+    try_on_demand(form, studio, preflight_step.smoke, caller)
     follow_kinds(form)
     followers = [form.components[path] for path in FOLLOWING]
     for change in dataset_step.changes:
