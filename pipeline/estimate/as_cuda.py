@@ -37,15 +37,15 @@ def _attend(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> torch.Tensor:
-    """Attention by the kernel that PyTorch 2.13 prefers on CUDA: without a mask FlashAttention, else the
-    memory-efficient one, which repeats shared keys and values."""
-    if enable_gqa:
-        groups = query.shape[1] // key.shape[1]
-        key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+    """Attention by the kernel that PyTorch 2.13 prefers on CUDA: without a mask FlashAttention, which reads shared keys
+    and values as they are, else the memory-efficient one, for which they are repeated."""
     fits_flash = query.dtype in _HALF and query.shape[-1] <= _WIDEST_FLASH_HEAD
     if attn_mask is None and fits_flash:
         flash = aten._scaled_dot_product_flash_attention(query, key, value, dropout_p, is_causal, False, scale=scale)
         return flash[0]
+    if enable_gqa:
+        groups = query.shape[1] // key.shape[1]
+        key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
     if attn_mask is not None and attn_mask.dtype == torch.bool:
         # The kernel adds its mask to the products.
         attn_mask = torch.zeros_like(attn_mask, dtype=query.dtype)

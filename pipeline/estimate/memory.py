@@ -1,14 +1,12 @@
 """Memory of a device at the peak of a traced step: the tensors, what the allocator holds besides, and the context."""
 
+from pipeline.estimate.device_memory import CONTEXT_BYTES, allocator_bytes
 from pipeline.estimate.step_trace import StepTrace
 from pipeline.estimate_history import MEMORY_RANGE
 from pipeline.estimates import MemoryEstimate
 
-# Reserved over allocated: 13.58 to 13.09 GiB in a published QLoRA run on a T4 (docs/preflight.md has the source).
-_GPU_FRAGMENTS = 0.04
 # The C library keeps freed memory for later; measured in benchmarks/preflight_memory.py.
 _CPU_FRAGMENTS = 0.25
-_CUDA_CONTEXT = 450 << 20
 
 
 def memory_estimate(trace: StepTrace, *, on_gpu: bool, resident: int, sampling: int) -> MemoryEstimate:
@@ -25,8 +23,8 @@ def memory_estimate(trace: StepTrace, *, on_gpu: bool, resident: int, sampling: 
         by_purpose["workspace"] = by_purpose.get("workspace", 0) + sampling - sum(by_purpose.values())
         moment = "while answers are sampled"
     tensors = sum(by_purpose.values())
-    allocator = round(tensors * (_GPU_FRAGMENTS if on_gpu else _CPU_FRAGMENTS))
-    context = _CUDA_CONTEXT if on_gpu else resident
+    allocator = allocator_bytes(tensors) if on_gpu else round(tensors * _CPU_FRAGMENTS)
+    context = CONTEXT_BYTES if on_gpu else resident
     total = tensors + allocator + context
     low, high = MEMORY_RANGE
     return MemoryEstimate(
