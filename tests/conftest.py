@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.estimates import write_rates
+
 _USERS_SETTINGS = ("HF_TOKEN", "HF_HOME", "HF_HUB_CACHE", "DATABASE_URL", "WANDB_API_KEY")
+
+
+@pytest.fixture(scope="session")
+def rates_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The speed of some processor, as it would have been measured."""
+    return write_rates(tmp_path_factory.mktemp("rates"))
 
 
 @pytest.fixture(autouse=True)

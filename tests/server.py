@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.estimates import write_rates
+
 PROJECT = Path(__file__).parents[1]
 START_SECONDS = 60.0
 
@@ -31,7 +33,7 @@ class StudioProcess:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        self.home.mkdir(parents=True, exist_ok=True)
+        write_rates(self.home)
         self.port = self.port or free_port()
         environment = {**os.environ, "LAPIDARY_HOME": str(self.home), **self.environment}
         with (self.home / "server.log").open("ab") as log:

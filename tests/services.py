@@ -12,6 +12,7 @@ from db.states import RESTING, JobState
 from studio.application import build_studio
 from studio.service import Studio
 from studio.settings import Settings, prepare_home
+from tests.estimates import write_rates
 
 TICK_SECONDS = 0.1
 
@@ -26,6 +27,7 @@ def make_studio(settings: Settings) -> Studio:
 @contextmanager
 def open_studio(home: Path, *, host: str = "127.0.0.1", space_flavor: str | None = None) -> Iterator[Studio]:
     """A studio in `home`, with its children ended when the block ends."""
+    write_rates(home)
     database = f"sqlite:///{home / 'lapidary.db'}"
     studio = make_studio(Settings(home=home, database_url=database, host=host, space_flavor=space_flavor))
     try:
