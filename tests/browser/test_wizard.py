@@ -1,5 +1,6 @@
 """The wizard as people use it: drafts, mistakes, uploads, fixes, the keyboard."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,21 @@ def test_page_fits_a_phone(page: Page, server: StudioProcess, path: str) -> None
     page.goto(server.url + path)
     page.locator("h1, h2").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_memory_and_time_are_told_before_the_start(page: Page, server: StudioProcess) -> None:
+    page.goto(f"{server.url}/new?demo=1")
+    # The start does not wait for it.
+    expect(page.locator("#start-run")).to_be_enabled()
+    card = page.locator(".lap-estimate")
+    expect(card).to_contain_text("Fits", timeout=60_000)
+    expect(card.get_by_role("img")).to_have_attribute("aria-label", re.compile("Weights .* MB, Adapter .* Activations"))
+    expect(card).to_contain_text("380,928 of them trained")
+    expect(card).to_contain_text("tokens a second")
+
+
+def test_longest_batch_is_tried_on_the_page(page: Page, server: StudioProcess) -> None:
+    page.goto(f"{server.url}/new?demo=1")
+    page.get_by_role("button", name="Try the longest batch").click()
+    expect(page.locator("#smoke-result")).to_contain_text("92 tokens", timeout=90_000)
+    expect(page.locator("#start-run")).to_be_enabled()

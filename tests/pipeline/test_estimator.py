@@ -61,7 +61,7 @@ def child(tmp_path_factory: pytest.TempPathFactory, rates_file: Path) -> Iterato
     child = Child(tmp_path_factory.mktemp("estimator"), rates_file)
     yield child
     child.process.kill()
-    child.process.wait()
+    child.process.communicate()
 
 
 def test_run_is_estimated_on_each_device(child: Child) -> None:
@@ -108,6 +108,7 @@ def test_model_that_cannot_be_had_is_a_sentence(child: Child) -> None:
     assert "/nowhere/model" in reply["message"]
 
 
+@pytest.mark.slow
 def test_what_fits_is_found(child: Child) -> None:
     whole = Estimate.model_validate(child.ask(demo_document(), "estimate", devices=[HERE])["estimate"]).devices[0]
     reply = child.ask(demo_document(), "fit", device={**HERE, "free": whole.memory.total - 1_000_000})
@@ -152,6 +153,6 @@ def test_command_prints_json_and_fails_with_errors(tmp_path: Path, chats: Path) 
 
 
 def test_command_refuses_a_gpu_that_nobody_knows(tmp_path: Path, chats: Path) -> None:
-    done = preflight(tmp_path, "--base-model", str(DEMO_MODEL), "--training-data-path", str(chats), "--gpu", "l5")
+    done = preflight(tmp_path, "--base-model", str(DEMO_MODEL), "--training-data-path", str(chats), "--gpu", "l40z")
     assert done.returncode == 2
-    assert "'l5' is no GPU that is known here. Did you mean" in done.stderr
+    assert "'l40z' is no GPU that is known here. Did you mean l40" in done.stderr

@@ -23,8 +23,11 @@ DOCUMENTED = {"ok", "warnings", "errors", "estimated_vram_mb", "vram_breakdown",
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    with open_studio(tmp_path_factory.mktemp("studio")) as studio:
-        yield studio
+    with pytest.MonkeyPatch.context() as patch:
+        # Read before any test begins.
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        with open_studio(tmp_path_factory.mktemp("studio")) as studio:
+            yield studio
 
 
 def on_gpu(studio: Studio, monkeypatch: pytest.MonkeyPatch, *, free: int, total: int) -> None:
@@ -65,9 +68,9 @@ def test_other_gpu_can_be_asked_about(studio: Studio) -> None:
     assert [device["name"] for device in shown["devices"]] == ["NVIDIA A100-SXM4-80GB"]
     assert shown["devices"][0]["time"]["rates"].startswith("from published figures")
     assert shown["devices"][0]["cost"] is None
-    unknown = preflight_of(studio, {**demo_document(), "resources": {"gpu_type": "a101"}}, owner=OWNER)
+    unknown = preflight_of(studio, {**demo_document(), "resources": {"gpu_type": "rtx-4091"}}, owner=OWNER)
     assert unknown["ok"] is False
-    assert "Did you mean a100?" in unknown["errors"][0]
+    assert "Did you mean rtx-4090?" in unknown["errors"][0]
 
 
 def test_document_that_is_no_job_is_an_answer_too(studio: Studio) -> None:
@@ -76,6 +79,7 @@ def test_document_that_is_no_job_is_an_answer_too(studio: Studio) -> None:
     assert shown["findings"][0]["field"] == "training.epochs"
 
 
+@pytest.mark.slow
 def test_run_that_does_not_fit_is_refused_and_mended_with_one_fix(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
