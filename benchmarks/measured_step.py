@@ -65,10 +65,12 @@ def _memory(spec: dict[str, Any], device: torch.device) -> dict[str, float]:
 
 
 def _time(spec: dict[str, Any], device: torch.device) -> dict[str, float]:
-    timer = _Timer()
+    _forget_peak()
+    baseline, timer = _resident(), _Timer()
     _trainer(spec, device, steps=6, callbacks=[timer]).train()
     # The first steps take what they keep.
-    return {"step_seconds": statistics.median(timer.seconds[2:])}
+    seconds = statistics.median(timer.seconds[2:])
+    return {"step_seconds": seconds, "process_as_installed": _peak_resident() - baseline}
 
 
 def _trainer(spec: dict[str, Any], device: torch.device, *, steps: int, callbacks: list[TrainerCallback]) -> Any:

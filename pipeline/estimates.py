@@ -92,6 +92,7 @@ class Estimate(_Document):
     devices: list[DeviceEstimate]
     parameters: int
     trainable_parameters: int
+    layers: int
     rows_at_once: int
     longest_tokens: int = Field(description="Tokens of the longest row after it was cut.")
     max_length: int

@@ -7,12 +7,15 @@ out  {"id", "event": "progress", "message"}*   then   {"id", "event": "done", "e
 """
 
 import gc
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter
 
 from pipeline.config import FineTuneJobConfig
 from pipeline.errors import UserError
@@ -28,6 +31,9 @@ class _Request(BaseModel):
     train_rows: int = Field(0, ge=0)
     eval_rows: int = Field(0, ge=0)
     imports: Path
+    keys: dict[str, SecretStr] = Field(
+        {}, description="Variables to read the model with; they come through the pipe, which only this process reads."
+    )
     rates_file: Path = Field(description="Where the rates of this machine are kept once they are measured.")
 
 
@@ -61,6 +67,26 @@ class CalibrationFailed(UserError):
 
 def answer(request: EstimateRequest | FitRequest, send: Send) -> dict[str, Any]:
     """The estimate, or what fits, as JSON types. Raises UserError."""
+    with _keys_of(request):
+        return _answer(request, send)
+
+
+@contextmanager
+def _keys_of(request: EstimateRequest | FitRequest) -> Iterator[None]:
+    """The keys of the one who asks, in the environment until the answer is there."""
+    usual = {name: os.environ.get(name) for name in request.keys}
+    os.environ.update({name: key.get_secret_value() for name, key in request.keys.items()})
+    try:
+        yield
+    finally:
+        for name, value in usual.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _answer(request: EstimateRequest | FitRequest, send: Send) -> dict[str, Any]:
     from pipeline.estimate.estimate_run import estimate_run, fit_run
     from pipeline.estimate.run_time import RowCounts
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from pipeline.device_name import device_name
 from pipeline.devices import THIS_COMPUTER
-from pipeline.estimate.calibrate import device_name
 from pipeline.measurements import WARM_UP_STEPS, GpuMemory, Measurements, ProcessMemory
 from pipeline.memory_gauges import GpuGauge, ProcessGauge
 from pipeline.step_clocks import GpuClock, WallClock

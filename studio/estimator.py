@@ -4,6 +4,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,15 @@ _REMEMBERED = 128
 _WITHOUT_EFFECT = ("name", "tracking", "export", "evaluation")
 # Bytes of a weight, its gradient and two moments in fp32; four times as much, and the libraries, for all the rest.
 _AMPLE_BYTES_A_WEIGHT, _AMPLE_BYTES = 64, 2 << 30
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A run that is asked about: its configuration, what is known of it, and keys to read its model with."""
+
+    config: FineTuneJobConfig
+    facts: Facts
+    keys: Mapping[str, str] = field(repr=False)
 
 
 class Estimator:
@@ -43,52 +53,47 @@ class Estimator:
         self.close_if_idle = self._client.close_if_idle
         self.close = self._client.close
 
-    def known(self, config: FineTuneJobConfig, devices: Sequence[Device], facts: Facts) -> Estimate | None:
+    def known(self, subject: Subject, devices: Sequence[Device]) -> Estimate | None:
         """The estimate if this configuration was asked for before, against the memory that is free now."""
-        found = self._recall(_key("estimate", config, devices, facts))
+        found = self._recall(_key("estimate", subject, devices))
         return self._as_of_now(found, devices) if isinstance(found, Estimate) else None
 
-    def estimate(self, config: FineTuneJobConfig, devices: Sequence[Device], facts: Facts) -> Estimate:
+    def estimate(self, subject: Subject, devices: Sequence[Device]) -> Estimate:
         """What the run needs on each device.
 
         Raises:
             RequestFailed: the model's configuration cannot be had, the rows cannot be used, or the process died.
         """
-        key = _key("estimate", config, devices, facts)
+        key = _key("estimate", subject, devices)
         found = self._recall(key)
         if not isinstance(found, Estimate):
             request = {"op": "estimate", "devices": [device.model_dump(mode="json") for device in devices]}
-            found = Estimate.model_validate(self._ask(request, config, facts)["estimate"])
+            found = Estimate.model_validate(self._ask(request, subject)["estimate"])
             self._remember(key, found)
         return self._as_of_now(found, devices)
 
-    def fit(
-        self, config: FineTuneJobConfig, device: Device, facts: Facts, progress: Callable[[str], None] | None = None
-    ) -> Fit:
+    def fit(self, subject: Subject, device: Device, progress: Callable[[str], None] | None = None) -> Fit:
         """What makes the run fit the device. Raises RequestFailed."""
-        memory = self.estimate(config, [device], facts).devices[0].memory
+        memory = self.estimate(subject, [device]).devices[0].memory
         device = device.model_copy(update={"free": _as_traced(device.free or 0, memory)})
         # Unlike the memory of a run, what fits depends on what is free; in steps, so that it can be remembered.
-        key = _key(f"fit {(device.free or 0) >> 28}", config, [device], facts)
+        key = _key(f"fit {(device.free or 0) >> 28}", subject, [device])
         found = self._recall(key)
         if not isinstance(found, Fit):
             request = {"op": "fit", "device": device.model_dump(mode="json")}
-            found = Fit.model_validate(self._ask(request, config, facts, progress)["fit"])
+            found = Fit.model_validate(self._ask(request, subject, progress)["fit"])
             self._remember(key, found)
         return found
 
     def _ask(
-        self,
-        request: dict[str, Any],
-        config: FineTuneJobConfig,
-        facts: Facts,
-        progress: Callable[[str], None] | None = None,
+        self, request: dict[str, Any], subject: Subject, progress: Callable[[str], None] | None = None
     ) -> dict[str, Any]:
         last: dict[str, Any] = {}
         common = {
-            "config": config.model_dump(mode="json"),
-            "train_rows": facts.train_rows,
-            "eval_rows": facts.eval_rows,
+            "config": subject.config.model_dump(mode="json"),
+            "train_rows": subject.facts.train_rows,
+            "eval_rows": subject.facts.eval_rows,
+            "keys": dict(subject.keys),
             "imports": str(self._imports),
             "rates_file": str(self._rates),
         }
@@ -131,7 +136,8 @@ def _as_traced(free: int, memory: MemoryEstimate) -> int:
     return min(free, memory.context + round((free - memory.context) * traced / (traced + memory.correction)))
 
 
-def _key(what: str, config: FineTuneJobConfig, devices: Sequence[Device], facts: Facts) -> str:
-    document = config.model_dump(mode="json", exclude=set(_WITHOUT_EFFECT))
+def _key(what: str, subject: Subject, devices: Sequence[Device]) -> str:
+    document = subject.config.model_dump(mode="json", exclude=set(_WITHOUT_EFFECT))
     named = [(device.name, device.on_gpu) for device in devices]
-    return json.dumps([what, document, named, facts.train_rows, facts.eval_rows, data_stamps(config.dataset)])
+    rows = (subject.facts.train_rows, subject.facts.eval_rows)
+    return json.dumps([what, document, named, rows, data_stamps(subject.config.dataset)])

@@ -9,11 +9,10 @@ from db import activity, drafts, jobs
 from db.database import Database
 from db.models import Artifact, Draft, Job
 from db.states import JobState
-from pipeline.checks.facts import Facts
 from pipeline.config import FineTuneJobConfig
 from pipeline.data.fetch import kind_of_source
 from pipeline.data.inspection import Inspection
-from pipeline.errors import DataProblem, InvalidConfig, Problem
+from pipeline.errors import DataProblem, InvalidConfig, Problem, UserError
 from pipeline.estimate_history import ESTIMATE
 from pipeline.estimates import Device, Fit
 from pipeline.preflight import Preflight
@@ -23,7 +22,7 @@ from studio.augmentation import Augmentations
 from studio.catalog import Catalog
 from studio.containment import contain
 from studio.datasets import ModelTraits, model_traits
-from studio.estimator import Estimator
+from studio.estimator import Estimator, Subject
 from studio.fact_finder import FactFinder
 from studio.keys import Keys
 from studio.line_client import RequestFailed
@@ -36,6 +35,7 @@ from studio.smoke import Trials
 from studio.workbench import AnswerFailed, Prompt, Workbench
 
 LOG_CHUNK_BYTES = 256 << 10
+KEYS_TO_READ_MODELS = ("HF_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 class Studio:
@@ -78,7 +78,7 @@ class Studio:
         Raises:
             InvalidConfig, NotFound (its recipe)
         """
-        return check_quickly(*self._with_facts(data, owner=owner), self.estimator)
+        return check_quickly(self._subject(data, owner=owner), self.estimator)
 
     def full_preflight(
         self, data: Mapping[str, Any], *, owner: str, devices: Sequence[Device] | None = None
@@ -87,15 +87,15 @@ class Studio:
 
         Raises as `preflight` does.
         """
-        return check_fully(*self._with_facts(data, owner=owner), self.estimator, devices=devices)
+        return check_fully(self._subject(data, owner=owner), self.estimator, devices=devices)
 
     def fit(self, data: Mapping[str, Any], *, owner: str, progress: Callable[[str], None] | None = None) -> Fit | None:
         """What makes the run fit this machine; None where nobody knows its memory. Raises RequestFailed."""
-        return find_fit(*self._with_facts(data, owner=owner), self.estimator, progress)
+        return find_fit(self._subject(data, owner=owner), self.estimator, progress)
 
     def require_startable(self, data: Mapping[str, Any], *, owner: str) -> Preflight:
         """`preflight`. Raises PreflightFailed with the errors that forbid a run, too."""
-        checked = check_before_start(*self._with_facts(data, owner=owner), self.estimator)
+        checked = check_before_start(self._subject(data, owner=owner), self.estimator)
         if checked.errors:
             raise PreflightFailed(checked.errors)
         return checked
@@ -239,10 +239,18 @@ class Studio:
             raise InvalidConfig(problems) from error
         yield from self.workbench.answer(prompt)
 
-    def _with_facts(self, data: Mapping[str, Any], *, owner: str) -> tuple[FineTuneJobConfig, Facts]:
+    def _subject(self, data: Mapping[str, Any], *, owner: str) -> Subject:
         config = self._resolve(parse_job_config(self.recipes.document(data)), owner=owner)
         contain(config, self.settings)
-        return config, self.facts.gather(config, data=self._look_at_data(config, owner=owner), owner=owner)
+        facts = self.facts.gather(config, data=self._look_at_data(config, owner=owner), owner=owner)
+        return Subject(config, facts, self._keys_to_read_models(owner))
+
+    def _keys_to_read_models(self, owner: str) -> dict[str, str]:
+        try:
+            return self.keys.environment_for(KEYS_TO_READ_MODELS, owner=owner)
+        except UserError:
+            # The run says what is wrong with the key; without it, only models that all may read are estimated.
+            return {}
 
     def _any_job(self, identifier: str, *, owner: str) -> Job:
         with self.database.read() as session:

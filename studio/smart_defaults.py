@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -35,6 +35,7 @@ class Resources(Config):
 
     gpu_type: OptionalText = Field(None, description="Such as t4, l4, a100-80gb or rtx-4090. Empty: this machine's.")
     gpus: int = Field(1, ge=0, le=64, description="GPUs there are. 0: none, the run is on the processor.")
+    strategy: Literal["ddp", "fsdp"] = Field("ddp", description="How several GPUs would share a run.")
 
 
 class _Body(Config):

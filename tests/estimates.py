@@ -32,6 +32,7 @@ def estimate(device: str = DEVICE, *, free: int | None = None, with_time: bool =
         ],
         parameters=10,
         trainable_parameters=2,
+        layers=2,
         rows_at_once=4,
         longest_tokens=8,
         max_length=8,

@@ -20,7 +20,7 @@ LIGHT_PIPELINE = [
     *(f"pipeline/{name}.py" for name in ("hardware_specs", "prices", "learning_rules", "memory_rules")),
     *(f"pipeline/{name}.py" for name in ("smart_defaults", "suggestions", "devices", "estimates", "estimator")),
     *(f"pipeline/{name}.py" for name in ("preflight", "preflight_view", "estimate_history", "measurements")),
-    *(f"pipeline/estimate/{name}.py" for name in ("__init__", "rates")),
+    *(f"pipeline/estimate/{name}.py" for name in ("__init__", "rates", "sharding")),
     *(f"pipeline/{name}.py" for name in ("smoke", "smoke_report", "smokebench")),
     *(f"pipeline/data/{name}.py" for name in ("example", "mapping", "row_store", "inspection", "partition")),
     *(f"pipeline/data/{name}.py" for name in ("splits", "sources/__init__", "fetch/__init__", "integrity/report")),

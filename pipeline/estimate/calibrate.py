@@ -1,6 +1,5 @@
-"""Measures a device's rates on it: matrix products, attention, functions and copies of several sizes."""
+"""Measures a device's rates on it: products, attention, functions and copies of several sizes, and a whole step."""
 
-import platform
 import sys
 import time
 from collections.abc import Callable
@@ -10,7 +9,9 @@ import psutil
 import torch
 from torch.nn import functional
 
+from pipeline.device_name import device_name
 from pipeline.estimate.rates import Curve, Rates
+from pipeline.estimate.reference_step import measured_over_summed
 
 _ROWS = 1024
 _WIDTHS = (16, 64, 256, 1024, 4096)
@@ -36,15 +37,9 @@ def measure_rates(device: torch.device) -> Rates:
         functions=_elementwise(device, torch.exp, tensors=2),
         movement=_elementwise(device, lambda values: values + values, tensors=3),
     )
+    rates = rates.model_copy(update={"scale": measured_over_summed(device, rates)})
     others, elapsed = (after - begin for after, begin in zip(_busy_seconds(), before, strict=True))
     return rates.model_copy(update={"is_quiet": others < _QUIET * elapsed})
-
-
-def device_name(device: torch.device) -> str:
-    """What the device is, with what its speed depends on besides."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{_processor()}, {torch.get_num_threads()} threads"
 
 
 def _busy_seconds() -> tuple[float, float]:
@@ -55,12 +50,6 @@ def _busy_seconds() -> tuple[float, float]:
     # Guest time is part of user time.
     whole = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
     return whole - idle - own.user - own.system, whole
-
-
-def _processor() -> str:
-    file = Path("/proc/cpuinfo")
-    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def _products(device: torch.device, dtype: torch.dtype) -> Curve:

@@ -75,6 +75,7 @@ def estimate_run(
         devices=found,
         parameters=any_trace.parameters,
         trainable_parameters=any_trace.trainable_parameters,
+        layers=model_config.get_text_config().num_hidden_layers,
         rows_at_once=config.training.per_device_batch_size,
         longest_tokens=max(row.length for row in rows.heaviest),
         max_length=rows.max_length,

@@ -5,8 +5,9 @@ from pipeline.estimate.step_trace import StepTrace
 from pipeline.estimate_history import MEMORY_RANGE
 from pipeline.estimates import MemoryEstimate
 
-# The C library keeps freed memory for later; measured in benchmarks/preflight_memory.py.
-_CPU_FRAGMENTS = 0.25
+# The C library keeps freed memory for later: 1.22 to 1.35 GB in all with 0.82 GB of tensors, 0.54 to 0.57 GB with 0.26
+# (glibc 2.36 as it is installed; benchmarks/preflight_memory.py has the settings).
+_CPU_FRAGMENTS, _CPU_KEPT = 0.5, 150_000_000
 
 
 def memory_estimate(trace: StepTrace, *, on_gpu: bool, resident: int, sampling: int) -> MemoryEstimate:
@@ -23,7 +24,7 @@ def memory_estimate(trace: StepTrace, *, on_gpu: bool, resident: int, sampling: 
         by_purpose["workspace"] = by_purpose.get("workspace", 0) + sampling - sum(by_purpose.values())
         moment = "while answers are sampled"
     tensors = sum(by_purpose.values())
-    allocator = allocator_bytes(tensors) if on_gpu else round(tensors * _CPU_FRAGMENTS)
+    allocator = allocator_bytes(tensors) if on_gpu else round(tensors * _CPU_FRAGMENTS) + _CPU_KEPT
     context = CONTEXT_BYTES if on_gpu else resident
     total = tensors + allocator + context
     low, high = MEMORY_RANGE

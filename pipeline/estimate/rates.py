@@ -34,6 +34,9 @@ class Rates(BaseModel):
     device: str
     measured: bool = Field(description="On the device itself; else from published figures.")
     is_quiet: bool = Field(True, description="Whether hardly anything else went on while it was measured.")
+    scale: float = Field(
+        1.0, description="Seconds of a real step over the sum of those of its operations: what else there is to do."
+    )
     overhead: float = Field(description="Seconds that an operation takes at least, whatever its size.")
     products: dict[str, Curve] = Field(description="By number format.")
     attention: dict[str, Curve] = Field(description="By number format.")
@@ -48,7 +51,7 @@ class Rates(BaseModel):
             curves = self.products if operation.kind == "product" else self.attention
             curve = curves.get(operation.dtype) or next(iter(curves.values()))
             seconds = max(seconds, _read(curve, operation.flops))
-        return seconds
+        return seconds * self.scale
 
     def movement_seconds(self, moved: int) -> float:
         """How long it takes to read and write so many bytes."""

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file
 
 from db import estimates, jobs
 from db.states import JobState
-from pipeline.estimate.calibrate import device_name
+from pipeline.devices import THIS_COMPUTER
 from pipeline.validation import parse_job_config
 from studio.views import job_detail, job_view
 from tests.documents import DEMO_MODEL, demo_document
@@ -20,7 +19,7 @@ BYTES_PER_WEIGHT = 16
 
 
 def test_run_is_measured_and_compared(tmp_path: Path) -> None:
-    device = device_name(torch.device("cpu"))
+    device = THIS_COMPUTER
     predicted = estimate(device).model_dump(mode="json")
     training = {"max_steps": STEPS, "per_device_batch_size": 2}
     config = parse_job_config({**demo_document(**training), "tuning": {"kind": "full"}})
