@@ -55,6 +55,8 @@ Request = Annotated[EstimateRequest | FitRequest | QuitRequest, Field(discrimina
 _REQUEST: TypeAdapter[EstimateRequest | FitRequest | QuitRequest] = TypeAdapter(Request)
 
 
+# Training and the pages go first.
+_NICE = 10
 # Files that this process has written.
 _MEASURED: set[Path] = set()
 
@@ -126,5 +128,6 @@ def _rates(file: Path) -> Rates:
 
 
 def serve() -> int:
-    """Answer standard input on standard output."""
+    """Answer standard input on standard output, after whatever else this computer has to do."""
+    os.nice(_NICE)
     return serve_standard_streams(lambda send: LineServer(send, _REQUEST, answer))
