@@ -165,6 +165,7 @@ def test_memory_and_time_are_told_before_the_start(page: Page, server: StudioPro
     expect(card).to_contain_text("tokens a second")
 
 
+@pytest.mark.slow
 def test_longest_batch_is_tried_on_the_page(page: Page, server: StudioProcess) -> None:
     page.goto(f"{server.url}/new?demo=1")
     page.get_by_role("button", name="Try the longest batch").click()

@@ -82,6 +82,7 @@ def test_run_is_estimated_on_each_device(child: Child) -> None:
         assert device.time.low < device.time.total_seconds < device.time.high
 
 
+@pytest.mark.slow
 def test_more_rows_at_once_take_more_memory_and_checkpointing_takes_less(child: Child) -> None:
     def tensors(**training: Any) -> int:
         reply = child.ask(demo_document(**training), "estimate", devices=[HERE])
@@ -133,6 +134,7 @@ def preflight(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[st
     )
 
 
+@pytest.mark.slow
 def test_command_prints_the_bar_as_a_table(tmp_path: Path, chats: Path, tiny_gemma: Path) -> None:
     done = preflight(tmp_path, "--base-model", str(tiny_gemma), "--training-data-path", str(chats), "--gpu", "l4")
     assert done.returncode == 0, done.stderr

@@ -38,6 +38,7 @@ def test_demo_goes_through(tmp_path: Path) -> None:
     assert list((tmp_path / "lapidary").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_json_is_one_object_and_errors_are_its_status(tmp_path: Path) -> None:
     document = demo_document()
     document["tuning"] = {"target_modules": "nowhere"}
@@ -52,6 +53,7 @@ def test_bad_values_are_refused(tmp_path: Path) -> None:
     assert "training.per_device_batch_size" in done.stderr
 
 
+@pytest.mark.slow
 def test_batch_that_needs_more_memory_than_there_is_is_told(tmp_path: Path) -> None:
     rows = [{"prompt": "How many carats?" + " Many" * 45, "completion": f"About {number}"} for number in range(4096)]
     document = {

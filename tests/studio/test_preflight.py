@@ -97,6 +97,7 @@ def test_run_that_does_not_fit_is_refused_and_mended_with_one_fix(
     assert checked.config.training.rows_per_step == 64
 
 
+@pytest.mark.slow
 def test_gpu_that_others_use_is_told(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     on_gpu(studio, monkeypatch, free=600_000_000, total=16_000_000_000)
     codes = {item.code for item in studio.full_preflight(demo_document(per_device_batch_size=64), owner=OWNER).findings}
@@ -126,6 +127,7 @@ def test_prediction_is_kept_with_the_run_and_compared_with_what_it_took(studio: 
     assert shown["devices"][0]["time"]["correction"] != 1.0
 
 
+@pytest.mark.slow
 def test_price_of_the_machine_is_told(tmp_path: Path) -> None:
     with open_studio(tmp_path, space_flavor="cpu-upgrade") as studio:
         shown = preflight_of(studio, demo_document(), owner=OWNER)

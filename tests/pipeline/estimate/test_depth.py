@@ -44,7 +44,7 @@ def config_of(**sections: Any) -> Any:
     )
 
 
-@pytest.mark.parametrize("name", DEEP)
+@pytest.mark.parametrize("name", ["llama", pytest.param("gemma3", marks=pytest.mark.slow), "gemma4"])
 @pytest.mark.parametrize(
     "sections",
     [{}, {"tuning": {"kind": "full"}, "training": {"gradient_checkpointing": True}}],
