@@ -12,18 +12,19 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
-from transformers import PrinterCallback, TrainerCallback
+from transformers import TrainerCallback
 
 from pipeline import chunked_loss
 from pipeline.data_manager import PreparedData
 from pipeline.estimate.ledger import Ledger, watched
 from pipeline.estimate.stand_ins import stand_in_rows, stand_in_tokenizer
-from pipeline.methods import method_for
 from pipeline.model_manager import (
     LoadedModel,
     choose_device,
@@ -33,7 +34,7 @@ from pipeline.model_manager import (
     weight_dtype_of,
 )
 from pipeline.providers import provider_for
-from pipeline.providers.quantization import trained_weights_kept
+from pipeline.trainer import trainer_for
 from pipeline.validation import parse_job_config
 
 
@@ -52,8 +53,7 @@ def main() -> None:
 def _memory(spec: dict[str, Any], device: torch.device) -> dict[str, float]:
     _forget_peak()
     baseline, ledger = _resident(), Ledger()
-    with watched(ledger):
-        trainer = _trainer(spec, device, steps=2, callbacks=[])
+    with watched(ledger), _trainer(spec, device, steps=2, callbacks=[]) as trainer:
         ledger.enter("steps")
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
@@ -67,13 +67,17 @@ def _memory(spec: dict[str, Any], device: torch.device) -> dict[str, float]:
 def _time(spec: dict[str, Any], device: torch.device) -> dict[str, float]:
     _forget_peak()
     baseline, timer = _resident(), _Timer()
-    _trainer(spec, device, steps=6, callbacks=[timer]).train()
+    with _trainer(spec, device, steps=6, callbacks=[timer]) as trainer:
+        trainer.train()
     # The first steps take what they keep.
     seconds = statistics.median(timer.seconds[2:])
     return {"step_seconds": seconds, "process_as_installed": _peak_resident() - baseline}
 
 
-def _trainer(spec: dict[str, Any], device: torch.device, *, steps: int, callbacks: list[TrainerCallback]) -> Any:
+@contextmanager
+def _trainer(
+    spec: dict[str, Any], device: torch.device, *, steps: int, callbacks: list[TrainerCallback]
+) -> Iterator[Any]:
     training = {**spec["config"]["training"], "max_steps": steps, "eval_strategy": "no", "save_strategy": "no"}
     config = parse_job_config({**spec["config"], "training": training})
     provider, task = provider_for("huggingface"), task_of(config, sees_images=False)
@@ -90,16 +94,12 @@ def _trainer(spec: dict[str, Any], device: torch.device, *, steps: int, callback
         device=device,
         context_length=base.config.get_text_config().max_position_embeddings,
     )
-    with trained_weights_kept(model):
-        trainer = method_for(config.method.kind).build_trainer(
-            config,
-            loaded,
-            data=PreparedData(list(rows), [], spec["prompt"] + spec["answer"]),
-            output_dir=Path(tempfile.mkdtemp()),
-            callbacks=callbacks,
-        )
-    trainer.remove_callback(PrinterCallback)
-    return trainer
+    data = PreparedData(list(rows), [], spec["prompt"] + spec["answer"])
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        trainer_for(config, loaded, data=data, output_dir=Path(folder), callbacks=callbacks) as trainer,
+    ):
+        yield trainer
 
 
 class _Timer(TrainerCallback):
@@ -121,8 +121,8 @@ class _Timer(TrainerCallback):
 def _warm_up(spec: dict[str, Any], device: torch.device) -> None:
     """A whole run of a model with hardly any weights, so that every library has taken the memory that it takes once."""
     model = {**spec["config"]["model"], "base_model": spec["warm_up"]}
-    trainer = _trainer({**spec, "config": {**spec["config"], "model": model}}, device, steps=2, callbacks=[])
-    trainer.train()
+    with _trainer({**spec, "config": {**spec["config"], "model": model}}, device, steps=2, callbacks=[]) as trainer:
+        trainer.train()
     del trainer
     gc.collect()
 

@@ -116,15 +116,25 @@ def _answer(request: EstimateRequest | FitRequest, send: Send) -> dict[str, Any]
 
 
 def _rates(file: Path) -> Rates:
-    """The rates of this machine. Measured in a process of its own, because a GPU's memory stays taken until it ends;
-    again later, if much else went on meanwhile."""
+    """The rates of this machine, measured once; again later, if much else went on meanwhile."""
     if not file.exists() or (file not in _MEASURED and not Rates.model_validate_json(file.read_bytes()).is_quiet):
         _MEASURED.add(file)
-        command = [sys.executable, "-m", "pipeline.estimate.calibrate", str(file)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own module
-        if done.returncode != 0:
-            raise CalibrationFailed(f"The speed of this machine could not be measured: {done.stderr[-300:].strip()}")
+        _measure(file)
     return Rates.model_validate_json(file.read_bytes())
+
+
+def _measure(file: Path) -> None:
+    from pipeline.estimate.calibrate import write_rates
+    from pipeline.model_manager import choose_device
+
+    if choose_device().type == "cpu":
+        write_rates(file)
+        return
+    # In a process of its own, because it keeps some of a GPU's memory until it ends.
+    command = [sys.executable, "-m", "pipeline.estimate.calibrate", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own module
+    if done.returncode != 0:
+        raise CalibrationFailed(f"The speed of this machine could not be measured: {done.stderr[-300:].strip()}")
 
 
 def serve() -> int:

@@ -12,13 +12,14 @@ from torch.nn import functional
 from pipeline.device_name import device_name
 from pipeline.estimate.rates import Curve, Rates
 from pipeline.estimate.reference_step import measured_over_summed
+from pipeline.model_manager import choose_device
 
 _ROWS = 1024
 _WIDTHS = (16, 64, 256, 1024, 4096)
 _FEW_ROWS = (16, 128)
 _ELEMENTS = tuple(4**power * 1024 for power in range(8))
-_POOL_ELEMENTS = 32 * 1024 * 1024
-_REPETITIONS = 5
+_POOL_ELEMENTS = 16 * 1024 * 1024
+_REPETITIONS = 3
 _SMALL_LAYERS = 200
 # Share of the processors' time that others may take; with more, two programs wait for each other at every step.
 _QUIET = 0.15
@@ -123,11 +124,8 @@ def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def main() -> None:
-    """Measure the accelerator, else the processor, and write its rates to the file that is named."""
-    from pipeline.model_manager import choose_device
-
-    file = Path(sys.argv[1])
+def write_rates(file: Path) -> None:
+    """Measure the accelerator, else the processor, and write its rates to `file`."""
     partial = file.with_name(f"{file.name}.partial")
     file.parent.mkdir(parents=True, exist_ok=True)
     partial.write_text(measure_rates(choose_device()).model_dump_json(indent=2), encoding="utf-8")
@@ -135,4 +133,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    write_rates(Path(sys.argv[1]))

@@ -233,9 +233,7 @@ def _on_device(
         )
     memory = memory_estimate(traced.heaviest, on_gpu=device.on_gpu, resident=_resident(), sampling=sampling)
     rates = device.rates if device.rates is not None else measured_rates()
-    seconds = time_estimate(
-        config, traced.usual, rates, rows=rows, counts=counts, model_config=model_config, precision=precision
-    )
+    seconds = time_estimate(config, traced.usual, rates, rows=rows, counts=counts, precision=precision)
     return DeviceEstimate(
         name=device.name, free=device.free, memory=memory, time=seconds, verdict=verdict(memory, device.free)
     )

@@ -3,6 +3,7 @@
 from transformers import PreTrainedConfig
 
 from pipeline.estimate.rates import Rates
+from pipeline.estimate.step_time import FORWARD_SHARE
 from pipeline.estimate.step_trace import StepTrace
 
 # A sliding layer keeps the tokens of its window only.
@@ -37,8 +38,8 @@ def generation_bytes(
     return stays + cache + logits
 
 
-def generation_seconds(trace: StepTrace, rates: Rates, *, tokens: int, number_bytes: int, layers: int) -> float:
-    """Seconds to sample `tokens` tokens of all answers at once: each reads every weight, in about 40 operations a
-    layer."""
-    operations = 40 * layers
+def generation_seconds(trace: StepTrace, rates: Rates, *, tokens: int, number_bytes: int) -> float:
+    """Seconds to sample `tokens` tokens of all answers at once: for each, every weight is read, in the operations of a
+    forward pass, which are about a third of those of a training step."""
+    operations = sum(trace.operations["batch"].values()) / trace.batches * FORWARD_SHARE
     return tokens * (rates.movement_seconds(trace.parameters * number_bytes) + operations * rates.overhead)

@@ -3,22 +3,18 @@
 import math
 from dataclasses import dataclass
 
-from transformers import PreTrainedConfig
-
 from pipeline.checks.schedule import passes_per_row, total_steps
 from pipeline.config import FineTuneJobConfig
 from pipeline.estimate.generation import generation_seconds
 from pipeline.estimate.rates import Rates
 from pipeline.estimate.run_rows import RunRows
-from pipeline.estimate.step_time import step_seconds
+from pipeline.estimate.step_time import FORWARD_SHARE, FORWARD_SHARE_CHECKPOINTED, step_seconds
 from pipeline.estimate.step_trace import StepTrace
 from pipeline.estimate_history import TIME_RANGE
 from pipeline.estimates import TimeEstimate
 from pipeline.method_config import GrpoConfig
 from pipeline.model_manager import Precision
 
-# A backward pass is two forward passes (Kaplan et al. 2020, arXiv:2001.08361, section 2.1); with checkpointing three.
-_FORWARD, _FORWARD_CHECKPOINTED = 1 / 3, 1 / 4
 # Published peaks say less about a run than rates that were measured here.
 _PUBLISHED_RANGE = (0.5, 2.0)
 
@@ -38,7 +34,6 @@ def time_estimate(
     *,
     rows: RunRows,
     counts: RowCounts,
-    model_config: PreTrainedConfig,
     precision: Precision,
 ) -> TimeEstimate | None:
     """The time of the whole run; None where the number of rows is not known."""
@@ -47,10 +42,10 @@ def time_estimate(
     training = config.training
     steps = total_steps(config, counts.train)
     a_step = step_seconds(trace, rates, accumulation=training.gradient_accumulation_steps)
-    share = _FORWARD_CHECKPOINTED if training.gradient_checkpointing else _FORWARD
+    share = FORWARD_SHARE_CHECKPOINTED if training.gradient_checkpointing else FORWARD_SHARE
     a_batch = a_step / training.gradient_accumulation_steps * share
     if isinstance(config.method, GrpoConfig):
-        a_step += _sampling_seconds(config, config.method, trace, rates, model_config, precision)
+        a_step += _sampling_seconds(config.method, trace, rates, precision)
     train_seconds = a_step * steps
     evaluations = _evaluations(config, steps) if counts.evaluation else 0
     evaluation_seconds = evaluations * math.ceil(counts.evaluation / training.per_device_batch_size) * a_batch
@@ -72,20 +67,12 @@ def time_estimate(
     )
 
 
-def _sampling_seconds(
-    config: FineTuneJobConfig,
-    method: GrpoConfig,
-    trace: StepTrace,
-    rates: Rates,
-    model_config: PreTrainedConfig,
-    precision: Precision,
-) -> float:
+def _sampling_seconds(method: GrpoConfig, trace: StepTrace, rates: Rates, precision: Precision) -> float:
     once = generation_seconds(
         trace,
         rates,
         tokens=method.max_completion_length,
         number_bytes=4 if precision == "fp32" else 2,
-        layers=model_config.get_text_config().num_hidden_layers,
     )
     return once / method.num_iterations
 

@@ -5,6 +5,8 @@ from pipeline.estimate.step_trace import BEFORE, StepTrace
 
 # Once a step; everything else is done for each batch of it.
 _ONCE = ("optimizer", "after")
+# A backward pass is two forward passes (Kaplan et al. 2020, arXiv:2001.08361, section 2.1); with checkpointing three.
+FORWARD_SHARE, FORWARD_SHARE_CHECKPOINTED = 1 / 3, 1 / 4
 
 
 def step_seconds(trace: StepTrace, rates: Rates, *, accumulation: int) -> float:

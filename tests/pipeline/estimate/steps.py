@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, PrinterCallback
+from transformers import AutoConfig
 
 from pipeline.config import FineTuneJobConfig
 from pipeline.data_manager import PreparedData
@@ -14,10 +14,9 @@ from pipeline.estimate.depth import trace_deep
 from pipeline.estimate.ledger import Ledger, Peak, watched
 from pipeline.estimate.stand_ins import stand_in_rows, stand_in_tokenizer
 from pipeline.estimate.step_trace import StepTrace, trace_step
-from pipeline.methods import method_for
 from pipeline.model_manager import LoadedModel, choose_trainable, task_of, weight_dtype_of
 from pipeline.providers import provider_for
-from pipeline.providers.quantization import trained_weights_kept
+from pipeline.trainer import trainer_for
 
 PROMPT, ANSWER = 8, 24
 CPU = torch.device("cpu")
@@ -62,15 +61,8 @@ def real_peak(config: FineTuneJobConfig, *, precision: Any = "fp32") -> Peak:
             model=model, tokenizer=stand_in_tokenizer(), precision=precision, device=CPU, context_length=2048
         )
         rows = rows_for(config, batches=config.training.gradient_accumulation_steps * steps)
-        with trained_weights_kept(model):
-            trainer = method_for(config.method.kind).build_trainer(
-                config,
-                loaded,
-                data=PreparedData(list(rows), [], PROMPT + ANSWER),
-                output_dir=Path(folder),
-                callbacks=[],
-            )
-        trainer.remove_callback(PrinterCallback)
-        ledger.enter("steps")
-        trainer.train()
+        data = PreparedData(list(rows), [], PROMPT + ANSWER)
+        with trainer_for(config, loaded, data=data, output_dir=Path(folder), callbacks=[]) as trainer:
+            ledger.enter("steps")
+            trainer.train()
     return ledger.peaks["steps"]
