@@ -6,7 +6,6 @@ out  {"id", "event": "progress", "message"}*   then   {"id", "event": "done", "e
      or {"id", "event": "error", "code", "message"}
 """
 
-import gc
 import os
 import subprocess
 import sys
@@ -89,11 +88,12 @@ def _keys_of(request: EstimateRequest | FitRequest) -> Iterator[None]:
 
 
 def _answer(request: EstimateRequest | FitRequest, send: Send) -> dict[str, Any]:
+    from pipeline.estimate.libraries import import_libraries
+
+    import_libraries()
     from pipeline.estimate.estimate_run import estimate_run, fit_run
     from pipeline.estimate.run_time import RowCounts
 
-    # What the libraries made on import is never garbage, and a trace collects it several times.
-    gc.freeze()
     counts = RowCounts(request.train_rows, request.eval_rows)
 
     def rates() -> Rates:

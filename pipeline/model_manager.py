@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixi
 from pipeline.config import FineTuneJobConfig, FullConfig, LoraConfig, ModelConfig
 from pipeline.errors import InvalidConfig, Problem
 from pipeline.events import ModelLoaded
+from pipeline.host_memory import keep_freed_memory
 from pipeline.job_tracker import JobTracker
 from pipeline.providers import Provider, Task, provider_for
 from pipeline.providers.model_source import fetch_model
@@ -68,6 +69,8 @@ class ModelManager:
         """
         self.tracker.stage("loading_model", f"Loading {self.config.model.base_model}")
         device = choose_device()
+        if device.type == "cpu":
+            keep_freed_memory()
         precision = choose_precision(self.config.model.precision, device=device)
         attention = choose_attention(self.config.model, device=device, precision=precision)
         if sees_images and self.config.model.attention == "auto":

@@ -12,6 +12,7 @@ from torch.nn import functional
 from pipeline.device_name import device_name
 from pipeline.estimate.rates import Curve, Rates
 from pipeline.estimate.reference_step import measured_over_summed
+from pipeline.host_memory import keep_freed_memory
 from pipeline.model_manager import choose_device
 
 _ROWS = 1024
@@ -27,6 +28,9 @@ _QUIET = 0.15
 
 def measure_rates(device: torch.device) -> Rates:
     """The rates of `device`, in some seconds, with at most 0.3 GB of its memory."""
+    if device.type == "cpu":
+        # As a run does.
+        keep_freed_memory()
     formats = [torch.float32, torch.bfloat16]
     before = _busy_seconds()
     rates = Rates(

@@ -1,4 +1,4 @@
-"""Traces a deep model at small depths and extends the result, since a layer more adds the same each time."""
+"""Traces a deep model with few of its layers and extends the result, since a layer more adds the same each time."""
 
 import copy
 from collections import Counter
@@ -10,14 +10,17 @@ from transformers import PreTrainedConfig
 
 from pipeline.estimate.ledger import Peak, Purpose
 from pipeline.estimate.operations import Operation
-from pipeline.estimate.step_trace import StepTrace
+from pipeline.estimate.step_trace import BATCH, StepTrace
 
 # Settings by which layers of one model differ in ways that no list of the configuration tells.
-_UNEVEN = ("first_k_dense_replace", "mlp_only_layers", "attn_layer_period", "expert_layer_period", "moe_layer_freq")
-
-# What every trace takes besides its layers, in layers.
-_COST_OF_A_TRACE = 2
-
+_UNEVEN = (
+    "first_k_dense_replace",
+    "mlp_only_layers",
+    "attn_layer_period",
+    "expert_layer_period",
+    "moe_layer_freq",
+)  # Where a model has an embedding for each layer, one table holds those of all layers (Gemma 3n, Gemma 4).
+_FOR_EACH_LAYER = "hidden_size_per_layer_input"
 
 ShorterTrace = Callable[[PreTrainedConfig, Sequence[int]], StepTrace]
 """Takes the configuration of a model with few layers, and their numbers in the whole model."""
@@ -25,32 +28,43 @@ ShorterTrace = Callable[[PreTrainedConfig, Sequence[int]], StepTrace]
 
 @dataclass(frozen=True)
 class _Depths:
-    """The layers of the smallest model, and for each kind of layer those of a model with one more of it."""
+    """Layers to trace, and for each other layer those traced ones that are alike."""
 
-    base: tuple[int, ...]
-    longer: tuple[tuple[tuple[int, ...], int], ...]
-    """Layers of the longer model, and how often what it has more is to be added."""
+    layers: tuple[int, ...]
+    alike: Mapping[int, Sequence[int]]
+
+    def like(self, layer: int, *, at: int | None = None) -> int:
+        """A traced layer like `layer` that comes on the same side of the layer `at`, so that it is as far as that."""
+        same = [other for other in self.alike[layer] if at is None or (other != at and (other < at) == (layer < at))]
+        return (same or self.alike[layer])[0]
 
 
-def trace_deep(model_config: PreTrainedConfig, trace: ShorterTrace) -> StepTrace:
-    """`trace` of the whole model, from traces of models with few of its layers where all layers are of few kinds.
+@dataclass(frozen=True)
+class _Longer:
+    """The trace of a model with one layer more, the times that there is such a layer more."""
 
-    The result is exact as far as a layer more of a kind adds the same each time.
+    trace: StepTrace
+    layer: int
+    times: int
+
+
+def trace_deep(model_config: PreTrainedConfig, trace: ShorterTrace, *, memory: bool = True) -> StepTrace:
+    """`trace` of the whole model, from that of a model with few of its layers where all layers are of few kinds.
+
+    The result is exact as far as a layer more of a kind adds what one in the middle does. Without `memory`, fewer
+    layers tell what there is to compute.
     """
-    depths = _depths(model_config.get_text_config())
+    text = model_config.get_text_config()
+    depths = _depths(text, memory=memory)
     if depths is None:
-        return trace(model_config, range(model_config.get_text_config().num_hidden_layers))
-    base = trace(with_layers(model_config, depths.base), depths.base)
-    longer = [(trace(with_layers(model_config, layers), layers), times) for layers, times in depths.longer]
-    return StepTrace(
-        peaks={part: _extended_peak(part, base, longer) for part in base.peaks},
-        operations={part: _extended_counts(part, base, longer) for part in base.operations},
-        batches=base.batches,
-        parameters=_extended(base.parameters, [(more.parameters, times) for more, times in longer]),
-        trainable_parameters=_extended(
-            base.trainable_parameters, [(more.trainable_parameters, times) for more, times in longer]
-        ),
-    )
+        return trace(model_config, range(text.num_hidden_layers))
+    short = trace(with_layers(model_config, depths.layers), depths.layers)
+    longer = None
+    if getattr(text, _FOR_EACH_LAYER, 0):
+        layer = min(depths.alike)
+        layers = tuple(sorted((*depths.layers, layer)))
+        longer = _Longer(trace(with_layers(model_config, layers), layers), layer, len(depths.alike))
+    return _extended_trace(short, depths, longer)
 
 
 def with_layers(model_config: PreTrainedConfig, layers: Sequence[int]) -> PreTrainedConfig:
@@ -69,24 +83,21 @@ def with_layers(model_config: PreTrainedConfig, layers: Sequence[int]) -> PreTra
     return shorter
 
 
-def _depths(text: PreTrainedConfig) -> _Depths | None:
+def _depths(text: PreTrainedConfig, *, memory: bool) -> _Depths | None:
     count = text.num_hidden_layers
     if any(getattr(text, name, None) for name in _UNEVEN):
         return None
     kinds: dict[Any, list[int]] = {}
     for layer in range(count):
         kinds.setdefault(_kind_of(text, layer), []).append(layer)
-    # The first layer, and of each kind the last, are those at which the memory of a step is highest.
-    base = {0, *(layers[-1] for layers in kinds.values())}
-    longer = []
+    # Memory is highest at the first or the last of a kind; the very first has nothing to send gradients back to.
+    traced, alike = {0}, {}
     for layers in kinds.values():
-        rest = [layer for layer in layers if layer not in base]
-        if rest:
-            longer.append((tuple(sorted({*base, rest[0]})), len(rest)))
-    traced = len(base) + sum(len(layers) for layers, _ in longer)
-    if traced + _COST_OF_A_TRACE * (1 + len(longer)) >= count:
-        return None
-    return _Depths(tuple(sorted(base)), tuple(longer))
+        rest = [layer for layer in layers if layer]
+        mates = [rest[0], rest[-1]][: 2 if memory else 1] if rest else []
+        traced.update(mates)
+        alike.update({layer: mates for layer in rest if layer not in mates})
+    return _Depths(tuple(sorted(traced)), alike) if alike else None
 
 
 def _kind_of(text: PreTrainedConfig, layer: int) -> Any:
@@ -116,28 +127,63 @@ def _shared_from(text: PreTrainedConfig) -> int | None:
     return text.num_hidden_layers - shared if shared else None
 
 
-def _extended(base: int, longer: Sequence[tuple[int, int]]) -> int:
-    return base + sum((more - base) * times for more, times in longer)
+def _extended_trace(short: StepTrace, depths: _Depths, longer: _Longer | None) -> StepTrace:
+    trainable = _extended_count(short, depths, longer, "trainable_parameters")
+    return StepTrace(
+        peaks={part: _extended_peak(part, short, depths, longer) for part in short.peaks},
+        operations={
+            part: _extended_batch(short, depths, longer)
+            if part == BATCH
+            # What is done to all trained weights.
+            else {item: count * trainable / short.trainable_parameters for item, count in counts.items()}
+            for part, counts in short.operations.items()
+        },
+        batches=short.batches,
+        parameters=_extended_count(short, depths, longer, "parameters"),
+        trainable_parameters=trainable,
+    )
 
 
-def _extended_peak(part: str, base: StepTrace, longer: Sequence[tuple[StepTrace, int]]) -> Peak:
-    peaks = [(more.peaks[part], times) for more, times in longer]
-    purposes: set[Purpose] = {*base.peaks[part].by_purpose}.union(*(peak.by_purpose for peak, _ in peaks))
-    by_purpose: Mapping[Purpose, int] = {
-        purpose: _extended(
-            base.peaks[part].by_purpose.get(purpose, 0), [(peak.by_purpose.get(purpose, 0), n) for peak, n in peaks]
-        )
-        for purpose in purposes
-    }
+def _extended_count(short: StepTrace, depths: _Depths, longer: _Longer | None, name: str) -> int:
+    def share(layer: int) -> int:
+        return int(getattr(short.layers[depths.like(layer)], name))
+
+    count: int = getattr(short, name)
+    outside = 0 if longer is None else (getattr(longer.trace, name) - count - share(longer.layer)) * longer.times
+    return count + sum(map(share, depths.alike)) + outside
+
+
+def _extended_peak(part: str, short: StepTrace, depths: _Depths, longer: _Longer | None) -> Peak:
+    peak = short.peaks[part]
+    name, _, number = part.partition(" ")
+    at = int(number) if name in ("forward", "backward") else None
+    by_purpose = Counter(peak.by_purpose)
+
+    def share(layer: int) -> Mapping[Purpose, int]:
+        held = dict(peak.by_layer.get(depths.like(layer, at=at), {}))
+        if name == "backward" and at is not None and layer > at:
+            # Its backward pass is over; what is left at the very end of the model is that of no other layer.
+            held.pop("activations", None)
+        return held
+
+    for layer in depths.alike:
+        by_purpose.update(share(layer))
+    if longer is not None:
+        outside = Counter(longer.trace.peaks[part].by_purpose)
+        outside.subtract(peak.by_purpose)
+        outside.subtract(share(longer.layer))
+        by_purpose.update({purpose: size * longer.times for purpose, size in outside.items()})
     return Peak(sum(by_purpose.values()), by_purpose)
 
 
-def _extended_counts(part: str, base: StepTrace, longer: Sequence[tuple[StepTrace, int]]) -> Counter[Operation]:
-    """Counts may be negative: one operation on all weights is then another one, of another size."""
-    counts: Counter[Operation] = Counter(base.operations[part])
-    for more, times in longer:
-        difference = Counter(more.operations.get(part, {}))
-        difference.subtract(base.operations[part])
-        for operation, count in difference.items():
-            counts[operation] += count * times
-    return Counter({operation: count for operation, count in counts.items() if count})
+def _extended_batch(short: StepTrace, depths: _Depths, longer: _Longer | None) -> Mapping[Operation, float]:
+    """Counts may be negative: one operation for all layers is then another one, of another size."""
+    counts = Counter(short.operations[BATCH])
+    for layer, times in Counter(map(depths.like, depths.alike)).items():
+        counts.update({item: count * times for item, count in short.layers[layer].operations.items()})
+    if longer is not None:
+        outside = Counter(longer.trace.operations[BATCH])
+        outside.subtract(short.operations[BATCH])
+        outside.subtract(short.layers[depths.like(longer.layer)].operations)
+        counts.update({item: count * longer.times for item, count in outside.items()})
+    return counts

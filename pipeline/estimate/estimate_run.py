@@ -191,7 +191,7 @@ def _trace(
     attention = "eager" if config.model.attention == "eager" else "sdpa"
     traced = config.model_copy(update={"model": config.model.model_copy(update={"attention": attention})})
 
-    def trace(batch: Sequence[Any]) -> StepTrace:
+    def trace(batch: Sequence[Any], *, memory: bool) -> StepTrace:
         return trace_deep(
             model_config,
             lambda shorter, layers: trace_step(
@@ -205,11 +205,12 @@ def _trace(
                 layers=layers,
                 on_gpu=on_gpu,
             ),
+            memory=memory,
         )
 
-    heaviest = trace(rows.heaviest)
+    heaviest = trace(rows.heaviest, memory=True)
     longest, usual = (max(row.length for row in batch) for batch in (rows.heaviest, rows.usual))
-    return _Traced(heaviest, heaviest if usual >= longest * _AS_LONG else trace(rows.usual))
+    return _Traced(heaviest, heaviest if usual >= longest * _AS_LONG else trace(rows.usual, memory=False))
 
 
 def _on_device(

@@ -1,6 +1,7 @@
 """Builds a model from its configuration alone: the class, the layers and the quantization of a run, without weights."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,14 +22,16 @@ def hollow_model(
     task: Task,
     weight_dtype: torch.dtype,
     device: torch.device,
+    filling: Callable[[str], None] = lambda name: None,
 ) -> PreTrainedModel:
     """The model that the provider huggingface would load, to be called inside `hollow`.
 
-    `config.attention` is what the run would use; `model_config` may have fewer layers than the model.
+    `config.attention` is what the run would use; `model_config` may have fewer layers than the model. `filling` takes
+    the name of the module that gets its memory next.
     """
     with _disable_current_modes():
         model, quantizer = _skeleton(config, copy.deepcopy(model_config), task, weight_dtype, device)
-    _fill(model, device, weight_dtype)
+    _fill(model, device, weight_dtype, filling)
     if quantizer is not None:
         quantizer.postprocess_model(model)
         prepare_for_training(model)
@@ -56,10 +59,13 @@ def _skeleton(
     return model, quantizer
 
 
-def _fill(model: PreTrainedModel, device: torch.device, weight_dtype: torch.dtype) -> None:
+def _fill(
+    model: PreTrainedModel, device: torch.device, weight_dtype: torch.dtype, filling: Callable[[str], None]
+) -> None:
     """Give every part of the model its memory on the device; tied weights stay tied."""
     made: dict[int, torch.nn.Parameter] = {}
-    for module in model.modules():
+    for path, module in model.named_modules():
+        filling(path)
         for name, weight in module.named_parameters(recurse=False):
             if id(weight) not in made:
                 made[id(weight)] = _hollow_weight(module, weight, device, weight_dtype)

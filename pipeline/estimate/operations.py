@@ -29,18 +29,23 @@ class Operation(NamedTuple):
 
 
 class Tally:
-    """How often each operation of a step is done, by the part of the step. A listener of `hollow`."""
+    """How often each operation of a step is done, by the part of the step. A listener of `hollow`.
+
+    `layer` is the layer for which all is done until it is changed.
+    """
 
     def __init__(self) -> None:
         self.part = "before"
+        self.layer: int | None = None
         self.counts: dict[str, Counter[Operation]] = {}
+        self.by_layer: dict[int, Counter[Operation]] = {}
 
     def enter(self, part: str) -> None:
-        """What follows belongs to this part of the step."""
-        self.part = part
+        """What follows belongs to this part of the step, and to no layer."""
+        self.part, self.layer = part, None
 
     def __call__(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-        made = tensors_in(result)
+        made = tensors_in(result) or _written(func, args)
         if func.is_view or not made:
             return
         read = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
@@ -50,6 +55,14 @@ class Tally:
         kind = _kind(func._overloadpacket.__name__, flops)
         operation = Operation(kind, str(made[0].dtype).removeprefix("torch."), flops, moved)
         self.counts.setdefault(self.part, Counter())[operation] += 1
+        if self.layer is not None:
+            self.by_layer.setdefault(self.layer, Counter())[operation] += 1
+
+
+def _written(func: Any, args: tuple[Any, ...]) -> list[torch.Tensor]:
+    """What an operation that returns nothing changes, as an optimiser's on lists of weights."""
+    places = zip(func._schema.arguments, args, strict=False)
+    return tensors_in([value for place, value in places if place.alias_info is not None and place.alias_info.is_write])
 
 
 def _kind(name: str, flops: int) -> OperationKind:

@@ -11,7 +11,7 @@ from pipeline.config import FineTuneJobConfig
 from pipeline.data.examples import check_split_column, choose_mapping, examples_of, no_usable_row
 from pipeline.data.open_data import open_data
 from pipeline.data.row_store import RowStore
-from pipeline.data_manager import DataManager, SplitExamples
+from pipeline.data_manager import DataManager, PreparedData, SplitExamples
 from pipeline.errors import DataProblem
 from pipeline.events import RowDropped
 from pipeline.job_tracker import JobTracker
@@ -24,6 +24,8 @@ from pipeline.run_dir import RunDir
 # All rows of a small data set; of a large one the longest lines and others at equal distances.
 MOST_ENCODED = 2000
 _LONGEST = 200
+# The rows of the last request.
+_ENCODED: dict[str, PreparedData] = {}
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,22 @@ def encode_run_rows(config: FineTuneJobConfig, loaded: LoadedModel, *, imports: 
         DataProblem: it cannot be read, or no row is left to train on.
     """
     store = open_data(config.dataset.path, imports=imports)
+    parts = [part.model_dump_json() for part in (config.model, config.dataset, config.method)]
+    key = "\n".join((store.summary.checksum, str(loaded.tokenizer.chat_template), *parts))
+    prepared = _ENCODED.get(key)
+    if prepared is None:
+        prepared = _encode(config, store, loaded)
+        # Whoever tries settings does so with the same rows.
+        _ENCODED.clear()
+        _ENCODED[key] = prepared
+    return choose_batches(config, prepared.train, max_length=prepared.max_length)
+
+
+def _encode(config: FineTuneJobConfig, store: RowStore, loaded: LoadedModel) -> PreparedData:
     examples = _examples(config, store)
     with tempfile.TemporaryDirectory() as folder:
         manager = DataManager(config, JobTracker(RunDir(Path(folder))))
-        prepared = manager.encode(SplitExamples(examples, []), loaded)
-    return choose_batches(config, prepared.train, max_length=prepared.max_length)
+        return manager.encode(SplitExamples(examples, []), loaded)
 
 
 def choose_batches(config: FineTuneJobConfig, rows: Sequence[Any], *, max_length: int) -> RunRows:

@@ -1,10 +1,11 @@
 """Traces one step of a run: its own trainer, model and rows, on hollow tensors."""
 
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,21 @@ from pipeline.reward_config import RegexReward
 
 # Making the optimiser's moments, which a run does once.
 BEFORE = "before"
+# All batches of a step, there and back.
+BATCH = "batch"
+# In the names of a text model's modules, beside those of an image encoder.
+_OF_LAYER = re.compile(r"^(?:model\.)?(?:language_model\.)?(?:model\.)?layers\.(\d+)\.")
 # PyTorch's CUDA allocator hands out multiples of 512 bytes (c10/cuda/CUDACachingAllocator, kMinBlockSize).
 GPU_GRANULE = 512
+
+
+@dataclass(frozen=True)
+class LayerShare:
+    """What a step has because of one layer: numbers of weights, and what is computed of its batches."""
+
+    parameters: int
+    trainable_parameters: int
+    operations: Counter[Operation]
 
 
 @dataclass(frozen=True)
@@ -48,10 +62,11 @@ class StepTrace:
     """
 
     peaks: Mapping[str, Peak]
-    operations: Mapping[str, Counter[Operation]]
+    operations: Mapping[str, Mapping[Operation, float]]
     batches: int
     parameters: int
     trainable_parameters: int
+    layers: Mapping[int, LayerShare] = field(default_factory=dict)
 
     @property
     def peak(self) -> tuple[str, Peak]:
@@ -90,7 +105,9 @@ def trace_step(
         if on_gpu:
             stack.enter_context(computing_as_cuda())
         task = task_of(config, sees_images=processor is not None)
-        model = _model(config, model_config, task=task, precision=precision, device=device, ledger=ledger)
+        model = _model(
+            config, model_config, task=task, precision=precision, device=device, ledger=ledger, layers=layers
+        )
         loaded = LoadedModel(
             model=model,
             tokenizer=tokenizer,
@@ -113,6 +130,7 @@ def trace_step(
         reference = getattr(trainer, "ref_model", None)
         if reference is not None:
             ledger.assign(reference.parameters(), "weights")
+            watch.mark_owners(reference, layers)
         if isinstance(config.method, GrpoConfig):
             _answer_at_once(trainer, tokens=config.method.max_completion_length)
         trainer.remove_callback(PrinterCallback)
@@ -124,6 +142,14 @@ def trace_step(
         batches=accumulated,
         parameters=sum(map(weights_in, weights)),
         trainable_parameters=sum(weight.numel() for weight in weights if weight.requires_grad),
+        layers={
+            name: LayerShare(
+                parameters=sum(map(weights_in, layer.parameters())),
+                trainable_parameters=sum(weight.numel() for weight in layer.parameters() if weight.requires_grad),
+                operations=tally.by_layer[name],
+            )
+            for name, layer in zip(layers, loaded.base.get_decoder().layers, strict=True)
+        },
     )
 
 
@@ -158,10 +184,21 @@ def _model(
     precision: Precision,
     device: torch.device,
     ledger: Ledger,
+    layers: Sequence[int],
 ) -> Any:
+    def fill(name: str) -> None:
+        found = _OF_LAYER.search(name)
+        ledger.layer = layers[int(found[1])] if found else None
+
     base = hollow_model(
-        config.model, model_config, task=task, weight_dtype=weight_dtype_of(config, precision), device=device
+        config.model,
+        model_config,
+        task=task,
+        weight_dtype=weight_dtype_of(config, precision),
+        device=device,
+        filling=fill,
     )
+    ledger.layer = None
     ledger.assign([*base.parameters(), *base.buffers()], "weights")
     model = choose_trainable(base, config, task=task, provider=provider_for("huggingface"))
     if config.tuning.kind == "lora":
