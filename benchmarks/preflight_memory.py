@@ -142,6 +142,7 @@ def main() -> None:
             flush=True,
         )
         rates = measure_rates(choose_device())
+        print(f"measured over summed seconds of the reference step: {rates.scale:.2f}", flush=True)
         errors: dict[str, list[float]] = {}
         for setting in settings:
             for name, error in _compare(setting, Path(folder), rates).items():

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from pipeline.device_name import device_name
 from pipeline.estimate.rates import Curve, Rates
-from pipeline.estimate.reference_step import measured_over_summed
+from pipeline.estimate.reference_step import measured_seconds, summed_seconds
 from pipeline.host_memory import keep_freed_memory
 from pipeline.model_manager import choose_device
 
@@ -33,6 +33,8 @@ def measure_rates(device: torch.device) -> Rates:
         keep_freed_memory()
     formats = [torch.float32, torch.bfloat16]
     before = _busy_seconds()
+    # Before and after all else: machines are faster at one time than at another.
+    first = measured_seconds(device)
     rates = Rates(
         device=device_name(device),
         measured=True,
@@ -42,7 +44,8 @@ def measure_rates(device: torch.device) -> Rates:
         functions=_elementwise(device, torch.exp, tensors=2),
         movement=_elementwise(device, lambda values: values + values, tensors=3),
     )
-    rates = rates.model_copy(update={"scale": measured_over_summed(device, rates)})
+    seconds = min(first, measured_seconds(device))
+    rates = rates.model_copy(update={"scale": seconds / summed_seconds(device, rates)})
     others, elapsed = (after - begin for after, begin in zip(_busy_seconds(), before, strict=True))
     return rates.model_copy(update={"is_quiet": others < _QUIET * elapsed})
 

@@ -14,7 +14,7 @@ from pipeline.estimate.rates import Rates
 from pipeline.estimate.stand_ins import stand_in_rows, stand_in_tokenizer
 from pipeline.estimate.step_time import step_seconds
 from pipeline.estimate.step_trace import trace_step
-from pipeline.model_manager import LoadedModel, Precision, choose_precision, choose_trainable, weight_dtype_of
+from pipeline.model_manager import LoadedModel, choose_precision, choose_trainable, weight_dtype_of
 from pipeline.providers import provider_for
 from pipeline.trainer import trainer_for
 
@@ -35,36 +35,24 @@ _SHAPE: dict[str, Any] = {
 }
 
 
-def measured_over_summed(device: torch.device, rates: Rates) -> float:
-    """Seconds of a real step on `device` over the seconds of its operations by `rates`."""
-    config = FineTuneJobConfig.model_validate(
-        {
-            "model": {"base_model": "a/small-model"},
-            "dataset": {"path": "rows"},
-            "training": {
-                "per_device_batch_size": _ROWS,
-                "max_steps": _STEPS,
-                "eval_strategy": "no",
-                "save_strategy": "no",
-            },
-        }
-    )
-    precision = choose_precision("auto", device=device)
+def summed_seconds(device: torch.device, rates: Rates) -> float:
+    """Seconds of the step by `rates`: those of its operations."""
     trace = trace_step(
-        config,
+        _config(),
         Gemma3TextConfig(**_SHAPE),
         rows=stand_in_rows("sft", _ROWS, prompt=_PROMPT, answer=_ANSWER),
         tokenizer=stand_in_tokenizer(),
-        precision=precision,
+        precision=choose_precision("auto", device=device),
         max_length=_PROMPT + _ANSWER,
         layers=range(_SHAPE["num_hidden_layers"]),
         on_gpu=device.type == "cuda",
     )
-    return _real_seconds(config, device, precision) / step_seconds(trace, rates, accumulation=1)
+    return step_seconds(trace, rates, accumulation=1)
 
 
-def _real_seconds(config: FineTuneJobConfig, device: torch.device, precision: Precision) -> float:
-    """The shortest of some steps: whatever else goes on can only make it longer."""
+def measured_seconds(device: torch.device) -> float:
+    """Seconds of the step, the shortest of some: whatever else goes on can only make it longer."""
+    config, precision = _config(), choose_precision("auto", device=device)
     base = Gemma3ForCausalLM(Gemma3TextConfig(**_SHAPE)).to(device, weight_dtype_of(config, precision))
     model = choose_trainable(base, config, task="causal_lm", provider=provider_for("huggingface"))
     loaded = LoadedModel(
@@ -81,6 +69,13 @@ def _real_seconds(config: FineTuneJobConfig, device: torch.device, precision: Pr
         with trainer_for(config, loaded, data=data, output_dir=Path(folder), callbacks=[clock]) as trainer:
             trainer.train()
     return min(clock.seconds)
+
+
+def _config() -> FineTuneJobConfig:
+    training = {"per_device_batch_size": _ROWS, "max_steps": _STEPS, "eval_strategy": "no", "save_strategy": "no"}
+    return FineTuneJobConfig.model_validate(
+        {"model": {"base_model": "a/small-model"}, "dataset": {"path": "rows"}, "training": training}
+    )
 
 
 class _Clock(TrainerCallback):

@@ -1,0 +1,1 @@
+"""What a run has made, in the form in which other programs read it."""
