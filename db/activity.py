@@ -25,7 +25,19 @@ _TOLD_OF_AUGMENTS = {
     JobState.FAILED: ("augmentation_failed", "No further rows could be made for {name}", "error"),
     JobState.INTERRUPTED: ("augmentation_interrupted", "Making rows for {name} was interrupted", "error"),
 }
-_TOLD_OF = {"train": _TOLD, "import": _TOLD_OF_IMPORTS, "augment": _TOLD_OF_AUGMENTS}
+_TOLD_OF_EXPORTS = {
+    JobState.COMPLETED: ("export_completed", "{name} is exported", "success"),
+    JobState.FAILED: ("export_failed", "{name} could not be exported", "error"),
+    JobState.CANCELLED: ("export_cancelled", "The export of {name} was cancelled", "warning"),
+    JobState.INTERRUPTED: ("export_interrupted", "The export of {name} was interrupted", "error"),
+}
+_TOLD_OF = {
+    "train": _TOLD,
+    "import": _TOLD_OF_IMPORTS,
+    "augment": _TOLD_OF_AUGMENTS,
+    "export": _TOLD_OF_EXPORTS,
+}
+_ENTITIES = {"train": "job", "export": "export"}
 
 
 def record(session: Session, job: Job, event_type: str, title: str, message: str, *, status: str) -> None:
@@ -36,7 +48,7 @@ def record(session: Session, job: Job, event_type: str, title: str, message: str
             sequence=1 if last is None else last + 1,
             owner=job.owner,
             event_type=event_type,
-            entity_type="job" if job.kind == "train" else "transfer",
+            entity_type=_ENTITIES.get(job.kind, "transfer"),
             entity_id=job.id,
             title=title,
             message=message,

@@ -5,10 +5,11 @@ from pathlib import PurePath
 
 from pipeline.config import AnyJobConfig, FineTuneJobConfig
 from pipeline.data_config import AugmentJobConfig, ImportJobConfig
+from pipeline.export_config import ExportJobConfig
 
 
 def readable_name(config: AnyJobConfig, *, dataset_name: str | None) -> str:
-    """training_<dataset>_<model>, import_<name> or augment_<name>.
+    """training_<dataset>_<model>, import_<name>, augment_<name> or export_<name>.
 
     `dataset_name` is used instead of the last part of the data set's path.
     """
@@ -16,7 +17,7 @@ def readable_name(config: AnyJobConfig, *, dataset_name: str | None) -> str:
         case FineTuneJobConfig():
             dataset_name = _last_part(config.dataset.path) if dataset_name is None else dataset_name
             return f"training_{_slug(dataset_name)}_{_slug(_last_part(config.model.base_model))}"
-        case ImportJobConfig() | AugmentJobConfig():
+        case ImportJobConfig() | AugmentJobConfig() | ExportJobConfig():
             return f"{config.kind}_{_slug(config.name)}"
 
 

@@ -11,8 +11,9 @@ from db.columns import PydanticJSON, UtcDateTime, utc_now
 from db.states import JobState
 from pipeline.config import FineTuneJobConfig, JobConfig
 from pipeline.data_config import AugmentJobConfig, ImportJobConfig
+from pipeline.export_config import ExportJobConfig
 
-_DOCUMENTS = (FineTuneJobConfig, ImportJobConfig, AugmentJobConfig)
+_DOCUMENTS = (FineTuneJobConfig, ImportJobConfig, AugmentJobConfig, ExportJobConfig)
 
 
 def new_id() -> str:

@@ -14,19 +14,21 @@ from typing import Any
 import yaml
 
 from pipeline.checks.combinations import refuse_contradictions
+from pipeline.cli_parser import command_parser
 from pipeline.config import FineTuneJobConfig
-from pipeline.config_flags import add_config_flags, document_with_flags
+from pipeline.config_flags import document_with_flags
 from pipeline.config_reference import config_reference
 from pipeline.data_config import AugmentJobConfig, ImportJobConfig
 from pipeline.errors import InvalidConfig, Problem, UserError
 from pipeline.events import Event
+from pipeline.export_config import ExportJobConfig
 from pipeline.job_tracker import DISK_FULL, JobTracker, Listener
 from pipeline.progress_bar import ProgressBar
 from pipeline.providers.import_order import import_provider
 from pipeline.providers.native_code import refuse_downloaded_kernels
 from pipeline.run_dir import RunDir
 from pipeline.trackers.processes import TrackerProcesses
-from pipeline.validation import parse_job_config
+from pipeline.validation import parse_export_config, parse_job_config
 
 EXIT_FAILED = 1
 EXIT_BAD_VALUES = 2
@@ -38,7 +40,7 @@ OWN_ARGUMENTS = ("command", "config", "output_dir", "run_dir", "gpu", "json")
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command and return the exit status: 0 done, 1 failed, 2 bad values."""
-    parsed = _parser().parse_args(arguments)
+    parsed = command_parser().parse_args(arguments)
     refuse_downloaded_kernels()
     match parsed.command:
         case "schema":
@@ -58,6 +60,8 @@ def main(arguments: Sequence[str]) -> int:
             return _run(RunDir(parsed.run_dir.resolve()), listener=None)
         case "generate":
             return _generate(parsed)
+        case "export":
+            return _export(parsed)
         case "inspect":
             from pipeline.inspect_command import inspect_source
 
@@ -125,6 +129,30 @@ def _smoke(parsed: argparse.Namespace) -> int:
     return smoke(config, as_json=parsed.json)
 
 
+def _export(parsed: argparse.Namespace) -> int:
+    try:
+        config = parse_export_config(
+            {
+                "name": parsed.name,
+                "source": str(parsed.source.resolve()),
+                "base_model": parsed.base_model,
+                "formats": parsed.format,
+                "quantizations": parsed.quantization,
+            }
+        )
+    except InvalidConfig as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_BAD_VALUES
+    run_dir = RunDir((_default_folder(config.name) if parsed.output_dir is None else parsed.output_dir).resolve())
+    run_dir.create(config)
+    _log_to_stderr(logging.WARNING)
+    with ProgressBar() as bar:
+        status = _run(run_dir, listener=bar.show)
+    if status == 0:
+        sys.stderr.write(f"The files are in {run_dir.path}\n")
+    return status
+
+
 def _given_config(parsed: argparse.Namespace) -> FineTuneJobConfig:
     given = {name: value for name, value in vars(parsed).items() if name not in OWN_ARGUMENTS}
     return parse_job_config(document_with_flags(_read_yaml(parsed.config), given))
@@ -167,6 +195,10 @@ def _run(run_dir: RunDir, *, listener: Listener | None) -> int:
                     from pipeline.augment_job import AugmentJob
 
                     AugmentJob(config, run_dir, tracker).run()
+                case ExportJobConfig() as config:
+                    from pipeline.export_job import ExportJob
+
+                    ExportJob(config, run_dir, tracker).run()
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_FAILED
@@ -218,49 +250,3 @@ def _home() -> Path:
 
 def _log_to_stderr(level: int) -> None:
     logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pipeline", allow_abbrev=False)
-    commands = parser.add_subparsers(dest="command", required=True)
-    train = commands.add_parser("train", help="fine-tune a model from a YAML file, flags, or both", allow_abbrev=False)
-    train.add_argument("--config", type=Path, help="YAML file with the job document; flags override it")
-    train.add_argument(
-        "--output-dir",
-        type=Path,
-        help="run folder [default: $LAPIDARY_HOME/runs/NAME-TIME, LAPIDARY_HOME is ~/.lapidary]",
-    )
-    add_config_flags(train)
-    before = commands.add_parser(
-        "preflight", help="tell what is wrong with a run and what it needs", allow_abbrev=False
-    )
-    before.add_argument("--config", type=Path, help="YAML file with the job document; flags override it")
-    before.add_argument(
-        "--gpu", action="append", default=[], help="a GPU, such as t4, in place of this machine; repeat"
-    )
-    before.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    add_config_flags(before)
-    smoke = commands.add_parser("smoke", help="try the longest batch of a run, and start nothing", allow_abbrev=False)
-    smoke.add_argument("--config", type=Path, help="YAML file with the job document; flags override it")
-    smoke.add_argument("--json", action="store_true", help="print one JSON object instead of text")
-    add_config_flags(smoke)
-    run = commands.add_parser("run", help="work off the config.json of a run folder", allow_abbrev=False)
-    run.add_argument("run_dir", type=Path, help="the run folder")
-    schema = commands.add_parser("schema", help="print the JSON schema of the job document", allow_abbrev=False)
-    schema.add_argument("--markdown", action="store_true", help="print the reference for people instead")
-    generate = commands.add_parser("generate", help="ask the result of a run one question", allow_abbrev=False)
-    generate.add_argument("--run-dir", type=Path, required=True, help="folder of a completed run")
-    generate.add_argument("--prompt", required=True, help="what the user says")
-    generate.add_argument("--side", choices=("tuned", "base"), default="tuned", help="which model answers [tuned]")
-    generate.add_argument("--max-new-tokens", type=int, default=256, help="longest answer, in tokens [256]")
-    generate.add_argument("--temperature", type=float, default=0.0, help="0 is greedy [0]")
-    look = commands.add_parser("inspect", help="show what a data set holds, as a run would read it", allow_abbrev=False)
-    look.add_argument("source", help="a file, a folder, a Hugging Face id or an address")
-    look.add_argument("--model", help="base model whose chat template and tokens are shown; a Hub id or a folder")
-    look.add_argument("--split", help="split of the source to show the first row of")
-    look.add_argument("--json", action="store_true", help="print one JSON object instead of text")
-    commands.add_parser("workbench", help="answer generation requests, one JSON object a line")
-    commands.add_parser("estimator", help="answer requests about what runs will need, one JSON object a line")
-    commands.add_parser("databench", help="answer requests about data sets, one JSON object a line")
-    commands.add_parser("smokebench", help="answer requests to try a run, one JSON object a line")
-    return parser

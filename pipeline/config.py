@@ -11,6 +11,7 @@ from pydantic import Discriminator, Field, StringConstraints, Tag, model_validat
 
 from pipeline.config_base import Config, Text
 from pipeline.data_config import AugmentJobConfig, DatasetConfig, ImportJobConfig
+from pipeline.export_config import ExportJobConfig
 from pipeline.method_config import DEFAULT_LEARNING_RATE, Method, SftConfig
 from pipeline.training_config import EvaluationConfig, TrackingConfig, TrainingConfig
 
@@ -150,10 +151,11 @@ def _job_kind(data: Any) -> str:
     return _kind_of(data, "train")
 
 
-AnyJobConfig = FineTuneJobConfig | ImportJobConfig | AugmentJobConfig
+AnyJobConfig = FineTuneJobConfig | ImportJobConfig | AugmentJobConfig | ExportJobConfig
 JobConfig = Annotated[
     Annotated[FineTuneJobConfig, Tag("train")]
     | Annotated[ImportJobConfig, Tag("import")]
-    | Annotated[AugmentJobConfig, Tag("augment")],
+    | Annotated[AugmentJobConfig, Tag("augment")]
+    | Annotated[ExportJobConfig, Tag("export")],
     Discriminator(_job_kind),
 ]

@@ -15,7 +15,7 @@ from pipeline.events import Event, Metrics, ScoresComputed, StopReason, append_e
 from pipeline.measurements import Measurements
 from pipeline.validation import parse_any_job_config
 
-ArtifactKind = Literal["adapter", "model", "merged", "dataset"]
+ArtifactKind = Literal["adapter", "model", "merged", "gguf", "dataset"]
 _HASH_CHUNK_BYTES = 1 << 20
 
 

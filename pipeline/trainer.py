@@ -20,12 +20,15 @@ from pipeline.evaluation.best_metric import best_metric
 from pipeline.evaluation.early_stopping import EarlyStopping
 from pipeline.evaluation.samples import sample_callbacks
 from pipeline.events import RunMeasured, StopReason
+from pipeline.exporters.adapter_weights import NotStreamable
+from pipeline.exporters.merge import merge_adapter
 from pipeline.job_tracker import JobTracker
 from pipeline.measurements import Measurements
 from pipeline.methods import method_for
 from pipeline.methods.divergence import stop_on_divergence
 from pipeline.model_manager import DTYPES, LoadedModel
 from pipeline.providers import provider_for
+from pipeline.providers.model_source import fetch_model
 from pipeline.providers.quantization import trained_weights_kept
 from pipeline.run_meter import RunMeter
 
@@ -106,24 +109,35 @@ class ModelTrainer:
     def save_merged(self) -> None:
         """Write the adapter merged into its base model. The adapter is safe already, so a failure is only a warning."""
         self.tracker.stage("exporting", "Merging the adapter into the base model")
-        provider, model = provider_for(self.config.model.provider), self.loaded.model
-        source, dtype = self.config.model, DTYPES[self.loaded.precision]
         try:
-            self._write("merged", lambda folder: provider.save_merged(model, folder, config=source, dtype=dtype))
+            self._write("merged", self._merge, with_tokenizer=False)
         except Exception as error:
             logger.exception("merging failed")
             self.tracker.warn(
                 "merge_failed", f"The adapter is saved, but merging it into the base model failed: {error}"
             )
 
-    def _write(self, kind: str, save: Callable[[Path], None]) -> None:
+    def _merge(self, folder: Path) -> None:
+        model, source, dtype = self.loaded.model, self.config.model, DTYPES[self.loaded.precision]
+        adapter = self.tracker.run_dir.artifact("adapter")
+        try:
+            merge_adapter(fetch_model(source), adapter, folder, dtype=dtype, trust_remote_code=source.trust_remote_code)
+        except NotStreamable as reason:
+            logger.info("merging in memory, because %s", reason)
+            rmtree(folder)
+            folder.mkdir()
+            provider_for(source.provider).save_merged(model, folder, config=source, dtype=dtype)
+            self.loaded.processing.save_pretrained(folder)
+
+    def _write(self, kind: str, save: Callable[[Path], None], *, with_tokenizer: bool = True) -> None:
         folder = self.tracker.run_dir.artifact(kind)
         partial = folder.with_name(f"{kind}.partial")
         try:
             rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
             save(partial)
-            self.loaded.processing.save_pretrained(partial)
+            if with_tokenizer:
+                self.loaded.processing.save_pretrained(partial)
             (partial / CONFIG_BESIDE_WEIGHTS).write_text(self.config.model_dump_json(indent=2), encoding="utf-8")
             rmtree(folder, ignore_errors=True)
             partial.rename(folder)

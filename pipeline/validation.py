@@ -10,6 +10,7 @@ from pipeline.config import OUTPUT_NAME_PATTERN, AnyJobConfig, FineTuneJobConfig
 from pipeline.config_fields import ConfigField, config_fields
 from pipeline.data_config import AugmentJobConfig, ImportJobConfig
 from pipeline.errors import InvalidConfig, Problem
+from pipeline.export_config import ExportJobConfig
 
 Parsed = TypeVar("Parsed", bound=BaseModel)
 _ANY_JOB: TypeAdapter[AnyJobConfig] = TypeAdapter(JobConfig)
@@ -32,6 +33,11 @@ def parse_import_config(data: Any) -> ImportJobConfig:
 def parse_augment_config(data: Any) -> AugmentJobConfig:
     """The augmentation that `data` describes. Raises InvalidConfig."""
     return _parse(AugmentJobConfig, data)
+
+
+def parse_export_config(data: Any) -> ExportJobConfig:
+    """The export that `data` describes. Raises InvalidConfig."""
+    return _parse(ExportJobConfig, data)
 
 
 def parse_any_job_config(data: Any) -> AnyJobConfig:

@@ -26,6 +26,7 @@ from studio.auth import Authenticator, TokenLogin
 from studio.catalog import Catalog
 from studio.databench import Databench
 from studio.estimator import Estimator
+from studio.exports import Exports
 from studio.fact_finder import FactFinder
 from studio.hardware import list_gpus
 from studio.keys import Keys, without_studio_secrets
@@ -86,6 +87,7 @@ def build_studio(settings: Settings, environment: dict[str, str]) -> Studio:
         scheduler,
         registry=registry,
         augmentations=Augmentations(settings, database, scheduler, registry),
+        exports=Exports(settings, database, scheduler),
         workbench=Workbench(environment),
         catalog=catalog,
         keys=keys,

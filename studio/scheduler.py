@@ -120,6 +120,9 @@ class Scheduler:
 
     def _slots(self, kind: str) -> int:
         """Jobs of a kind that may run at once. Those that need no GPU do not wait for training to end."""
+        if kind == "export":
+            # Each reads and writes a whole model.
+            return 1
         return max(1, len(self.gpus)) if kind == "train" else LIGHT_SLOTS
 
     def _attend(self, identifier: str) -> None:

@@ -23,6 +23,7 @@ from studio.catalog import Catalog
 from studio.containment import contain
 from studio.datasets import ModelTraits, model_traits
 from studio.estimator import Estimator, Subject
+from studio.exports import Exports
 from studio.fact_finder import FactFinder
 from studio.keys import Keys
 from studio.line_client import RequestFailed
@@ -49,6 +50,7 @@ class Studio:
         *,
         registry: Registry,
         augmentations: Augmentations,
+        exports: Exports,
         workbench: Workbench,
         catalog: Catalog,
         keys: Keys,
@@ -62,6 +64,7 @@ class Studio:
         self.scheduler = scheduler
         self.registry = registry
         self.augmentations = augmentations
+        self.exports = exports
         self.workbench = workbench
         self.catalog = catalog
         self.keys = keys
@@ -169,7 +172,7 @@ class Studio:
             artifact = session.get(Artifact, identifier)
         if artifact is None:
             raise jobs.NotFound(f"There is no result with the id {identifier!r}.")
-        return self.job(artifact.job, owner=owner), artifact
+        return self._any_job(artifact.job, owner=owner), artifact
 
     # Models
 

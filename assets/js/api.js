@@ -8,8 +8,9 @@ export async function request(path, options = {}) {
   return body;
 }
 
-export function post(path) {
-  return request(path, { method: "POST" });
+export function post(path, body) {
+  const sent = body === undefined ? {} : { body: JSON.stringify(body), headers: { accept: "application/json", "content-type": "application/json" } };
+  return request(path, { method: "POST", ...sent });
 }
 
 // Calls `ask` now and then after the milliseconds it returns; a hidden tab waits until it is seen again.

@@ -4,6 +4,7 @@ import { answers } from "./answers.js";
 import { poll, post, request } from "./api.js";
 import { chartGrid } from "./charts.js";
 import { h, replace } from "./dom.js";
+import { runExports } from "./exports.js";
 import { ago, bytes, count, duration, elapsed, number } from "./format.js";
 import { ENDED, badge, callout, empty, header, link, progress, troubleBox } from "./parts.js";
 import { resourceLines } from "./resources.js";
@@ -41,11 +42,13 @@ function build(root, job, refresh) {
   const announcer = h("p", { class: "lap-sr", role: "status", "aria-live": "polite" });
   const grid = h("div", { class: "lap-grid", style: "--lap-grid-min: 420px" });
   const answered = h("section", { class: "lap-section" });
+  const exported = h("section", { class: "lap-section" });
   const log = h("div", { class: "lap-log", role: "log", tabindex: "0", "aria-label": "Log", "aria-live": "off" });
   const dialog = cancelDialog(job, refresh);
   replace(
     root, slots.head, announcer, slots.status, slots.stats, grid, answered,
     h("section", { class: "lap-section" }, h("h2", {}, "Results"), slots.results),
+    exported,
     h("section", { class: "lap-section" }, h("h2", {}, "Log"), log),
     dialog,
   );
@@ -56,6 +59,7 @@ function build(root, job, refresh) {
     drawResults(slots.results, body);
     charts.append(body.series);
     charts.mark(body.job.facts.checkpoints || []);
+    if (body.job.state === "completed" && !exported.hasChildNodes()) runExports(exported, body.job.job_id);
     showAnswers(body.job.facts).catch(() => {}); // The next change asks again.
     if (body.log) appendLog(log, body.log);
     const told = `${body.job.state}, ${Math.floor(body.job.progress * 10) * 10} %`;

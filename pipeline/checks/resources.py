@@ -41,15 +41,19 @@ def check_disk_space(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:
 
 
 def check_merge_memory(config: FineTuneJobConfig, facts: Facts) -> list[Finding]:
-    """The computer's memory holds the whole model that a quantized one is merged into, beside the run."""
-    reads_again = config.export.merged and config.model.quantization != "none"
+    """The computer's memory holds the whole model that a quantized scorer is merged into, beside the run.
+
+    All other models are merged file by file.
+    """
+    is_scorer = config.method.kind == "reward"
+    reads_again = config.export.merged and config.model.quantization != "none" and is_scorer
     needed = int(_MERGE_FACTOR * model_bytes(facts))
     if facts.on_cpu and _computes_in_fp32(config, facts):
         needed *= 2
     if not reads_again or facts.free_memory_bytes is None or needed <= facts.free_memory_bytes:
         return []
     message = (
-        f"Merging reads the whole model into the computer's memory, about {needed / 1e9:.1f} GB, and "
+        f"Merging a reward model reads the whole model into the computer's memory, about {needed / 1e9:.1f} GB, and "
         f"{facts.free_memory_bytes / 1e9:.1f} GB are free. The adapter alone needs none of it: switch merging off."
     )
     fix = Fix(label="Do not merge", patch={"export.merged": False})

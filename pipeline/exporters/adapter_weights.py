@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, PeftConfig
+from peft import LoraConfig, PeftConfig, TaskType
 from peft.utils.other import get_pattern_key
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -34,8 +34,8 @@ class LoraChange:
     down: torch.Tensor
     up: torch.Tensor
     scale: float
-    magnitude: torch.Tensor | None
-    transposed: bool
+    magnitude: torch.Tensor | None = None
+    transposed: bool = False
 
     def applied(self, rows: torch.Tensor, start: int) -> torch.Tensor:
         """The changed rows of the weight, in fp32. `rows`: those from `start` on, in any format."""
@@ -70,8 +70,8 @@ def read_adapter(folder: Path) -> AdapterWeights:
         raise ModelUnavailable(f"{folder} holds no adapter that can be read: {error}") from error
     if not isinstance(config, LoraConfig):
         raise NotStreamable(f"it is of the kind {config.peft_type}")
-    if config.use_dora and config.fan_in_fan_out:
-        raise NotStreamable("it is DoRA on transposed layers")
+    if config.task_type == TaskType.SEQ_CLS:
+        raise NotStreamable("its model scores texts with a head that the base model does not have")
     named = {_model_name(name): weight for name, weight in weights.items()}
     for name, weight in named.items():
         if not torch.isfinite(weight).all():
@@ -105,5 +105,4 @@ def _change(layer: str, named: Mapping[str, torch.Tensor], config: LoraConfig) -
         # Kalajdzievski 2023, arXiv:2312.03732.
         scale=alpha / (rank**0.5 if config.use_rslora else rank),
         magnitude=None if magnitude is None else magnitude.float().flatten(),
-        transposed=bool(config.fan_in_fan_out),
     )

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from db.jobs import NotFound
 from db.states import InvalidTransition
 from pipeline.errors import InvalidConfig, UserError
+from pipeline.exporters.gguf.tools import GgufNotInstalled
 from studio.preflight import PreflightFailed
 from studio.registry import Forbidden, InUse
 from studio.scheduler import DeviceBusy
@@ -25,6 +26,7 @@ _STATUS: dict[type[UserError], int] = {
     InUse: 409,
     DeviceBusy: 409,
     TrialCancelled: 409,
+    GgufNotInstalled: 501,
 }
 
 

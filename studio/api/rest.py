@@ -13,6 +13,7 @@ from studio.api.augment_routes import add_augment_routes
 from studio.api.dataset_routes import add_dataset_routes
 from studio.api.errors import SentenceRoute
 from studio.api.experiment_routes import add_experiment_routes
+from studio.api.export_routes import add_export_routes
 from studio.api.recipe_routes import add_recipe_routes
 from studio.api.secret_routes import add_secret_routes
 from studio.api.smoke_routes import add_smoke_routes
@@ -43,6 +44,7 @@ def build_routes(studio: Studio, authenticator: Authenticator) -> list[BaseRoute
 
     add_dataset_routes(router, studio, owner_of)
     add_augment_routes(router, studio, owner_of)
+    add_export_routes(router, studio, owner_of)
     add_recipe_routes(router, studio, owner_of)
     add_experiment_routes(router, studio, owner_of)
     add_smoke_routes(router, studio, owner_of)

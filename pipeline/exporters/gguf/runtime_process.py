@@ -1,0 +1,32 @@
+"""Serves one GGUF file on this machine in a process of its own, until its standard input ends.
+
+It prints its address as a line of JSON. LAPIDARY_RUNTIME_KEY is the key that requests must have.
+"""
+
+import json
+import os
+import sys
+
+KEY = "LAPIDARY_RUNTIME_KEY"
+
+
+def main() -> None:
+    """Serve."""
+    import xllamacpp  # type: ignore[import-not-found]
+
+    settings = xllamacpp.CommonParams()
+    settings.model.path = sys.argv[1]
+    settings.n_ctx = int(sys.argv[2])
+    settings.n_parallel = 1
+    settings.offline, settings.ui, settings.warmup = True, False, False
+    settings.api_keys = [os.environ[KEY]]
+    if len(sys.argv) > 3:
+        settings.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(sys.argv[3], 1.0)]
+    server = xllamacpp.Server(settings)
+    sys.stdout.write(json.dumps({"address": server.listening_address}) + "\n")
+    sys.stdout.flush()
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()
