@@ -6,10 +6,11 @@ import os
 import secrets
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import httpx
 import torch
@@ -86,27 +87,32 @@ def served(file: Path, *, adapter: Path | None = None) -> Iterator[GgufModel]:
     require_runtime()
     key = secrets.token_hex(16)
     command = [sys.executable, "-m", "pipeline.exporters.gguf.runtime_process", str(file), str(_CONTEXT)]
-    process = subprocess.Popen(  # noqa: S603 - our own module
-        [*command, *([] if adapter is None else [str(adapter)])],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, **QUIET_ENVIRONMENT, KEY: key},
-    )
-    try:
-        address = _address(process)
-        headers = {"Authorization": f"Bearer {key}"}
-        with httpx.Client(base_url=address, headers=headers, timeout=_ANSWER_SECONDS, trust_env=False) as client:
-            yield GgufModel(client)
-    finally:
-        process.kill()
-        process.communicate()
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
+        process = subprocess.Popen(  # noqa: S603 - our own module
+            [*command, *([] if adapter is None else [str(adapter)])],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env={**os.environ, **QUIET_ENVIRONMENT, KEY: key},
+        )
+        try:
+            address = _address(process, log)
+            headers = {"Authorization": f"Bearer {key}"}
+            with httpx.Client(base_url=address, headers=headers, timeout=_ANSWER_SECONDS, trust_env=False) as client:
+                yield GgufModel(client)
+        finally:
+            process.kill()
+            process.communicate()
 
 
-def _address(process: "subprocess.Popen[str]") -> str:
+def _address(process: "subprocess.Popen[str]", log: TextIO) -> str:
     # The libraries may say something of their own first.
     for line in process.stdout or ():
         if line.startswith('{"address"'):
             return str(json.loads(line)["address"])
-    raise GgufFailed(f"llama.cpp could not load the file; it ended with {process.wait()}.")
+    process.wait()
+    log.seek(0)
+    errors = [line.strip() for line in log if "error" in line.lower()]
+    told = errors[0] if errors else f"it ended with {process.returncode}"
+    raise GgufFailed(f"llama.cpp could not load the file: {told}")

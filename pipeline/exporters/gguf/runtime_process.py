@@ -19,6 +19,9 @@ def main() -> None:
     settings.n_ctx = int(sys.argv[2])
     settings.n_parallel = 1
     settings.offline, settings.ui, settings.warmup = True, False, False
+    # What the file says, not what faster arithmetic makes of it.
+    settings.cache_type_k = settings.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+    settings.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     settings.api_keys = [os.environ[KEY]]
     if len(sys.argv) > 3:
         settings.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(sys.argv[3], 1.0)]
