@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from transformers import AutoConfig
 
-from pipeline.errors import UserError
+from pipeline.errors import InvalidConfig, Problem, UserError
 from pipeline.export_config import ExportJobConfig
 from pipeline.exporters.gguf.convert import convert, quantize
 from pipeline.exporters.gguf.modelfile import modelfile
@@ -54,6 +54,9 @@ class ExportJob:
         if "gguf" in self.config.formats:
             _require_gguf()
         source = find_source(self.config)
+        if source.whole is not None and "gguf" not in self.config.formats:
+            told = "A full fine-tune already is a whole model, saved by the run. Choose gguf to make files of it."
+            raise InvalidConfig([Problem("formats", told)])
         base = source.whole or fetch_model(source.base)
         self._require_room(base, source)
         merged = source.whole or self._merge(base, source)

@@ -3,6 +3,7 @@
 import zipfile
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.documents import demo_document
@@ -11,6 +12,7 @@ from tests.server import StudioProcess
 EXPORT_MS = 180_000
 
 
+@pytest.mark.slow
 def test_result_is_merged_and_proven_on_the_run_s_page(page: Page, server: StudioProcess, tmp_path: Path) -> None:
     status, job = server.post("/api/jobs", demo_document(max_steps=2, epochs=1))
     assert status == 201, job

@@ -154,6 +154,7 @@ def test_command_prints_json_and_fails_with_errors(tmp_path: Path, chats: Path) 
     assert shown["estimated_vram_mb"] > 400
 
 
+@pytest.mark.slow
 def test_command_refuses_a_gpu_that_nobody_knows(tmp_path: Path, chats: Path) -> None:
     done = preflight(tmp_path, "--base-model", str(DEMO_MODEL), "--training-data-path", str(chats), "--gpu", "l40z")
     assert done.returncode == 2

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.documents import DEMO_MODEL
 
 REPOSITORY = Path(__file__).parents[2]
@@ -16,6 +18,7 @@ def inspect(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False, timeout=120)
 
 
+@pytest.mark.slow
 def test_text_tells_shape_mapping_findings_and_the_loss_mask() -> None:
     done = inspect(FIXTURES / "sharegpt.json", "--model", DEMO_MODEL)
     assert done.returncode == 0, done.stderr

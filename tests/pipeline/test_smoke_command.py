@@ -67,7 +67,7 @@ def test_batch_that_needs_more_memory_than_there_is_is_told(tmp_path: Path) -> N
     assert "--training.per_device_batch_size 1536 --training.gradient_accumulation_steps 2" in done.stdout
 
 
-@pytest.mark.parametrize("kind", ["lora", "full"])
+@pytest.mark.parametrize("kind", ["lora", pytest.param("full", marks=pytest.mark.slow)])
 def test_result_that_cannot_be_written_is_told(tmp_path: Path, kind: str) -> None:
     document = demo_document(per_device_batch_size=2)
     document["tuning"] = {"kind": kind, **({"rank": 256} if kind == "lora" else {})}

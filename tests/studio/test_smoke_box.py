@@ -32,6 +32,7 @@ def is_at_rest(box: SmokeBox, shown: dict[Component, Any]) -> bool:
     return shown[box.button]["interactive"] and not shown[box.cancel]["visible"] and not shown[box.timer].active
 
 
+@pytest.mark.slow
 def test_box_goes_from_the_button_to_the_report(studio: Studio, box: SmokeBox) -> None:
     document = demo_document(per_device_batch_size=4)
     assert box.show(studio, document, owner=OWNER)[box.result] == ""
