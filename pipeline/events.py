@@ -162,7 +162,7 @@ class ArtifactSaved(_Event):
     """A result stands at `path`, relative to the run folder."""
 
     type: Literal["artifact_saved"] = "artifact_saved"
-    kind: Literal["adapter", "model", "merged", "dataset"]
+    kind: Literal["adapter", "model", "merged", "gguf", "dataset"]
     path: str
     size_bytes: int
 
