@@ -15,7 +15,7 @@ import yaml
 
 from pipeline.checks.combinations import refuse_contradictions
 from pipeline.cli_parser import command_parser
-from pipeline.config import FineTuneJobConfig
+from pipeline.config import AnyJobConfig, FineTuneJobConfig
 from pipeline.config_flags import document_with_flags
 from pipeline.config_reference import config_reference
 from pipeline.data_config import AugmentJobConfig, ImportJobConfig
@@ -92,11 +92,7 @@ def _train(parsed: argparse.Namespace) -> int:
     except InvalidConfig as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_BAD_VALUES
-    run_dir = RunDir((_default_folder(config.name) if parsed.output_dir is None else parsed.output_dir).resolve())
-    run_dir.create(config)
-    _log_to_stderr(logging.WARNING)
-    with ProgressBar() as bar:
-        status = _run(run_dir, listener=bar.show)
+    status, run_dir = _run_here(config, parsed.output_dir)
     if status == 0:
         kind = "adapter" if config.tuning.kind == "lora" else "model"
         sys.stderr.write(f"The {kind} is in {run_dir.artifact(kind)}\n")
@@ -143,14 +139,19 @@ def _export(parsed: argparse.Namespace) -> int:
     except InvalidConfig as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_BAD_VALUES
-    run_dir = RunDir((_default_folder(config.name) if parsed.output_dir is None else parsed.output_dir).resolve())
-    run_dir.create(config)
-    _log_to_stderr(logging.WARNING)
-    with ProgressBar() as bar:
-        status = _run(run_dir, listener=bar.show)
+    status, run_dir = _run_here(config, parsed.output_dir)
     if status == 0:
         sys.stderr.write(f"The files are in {run_dir.path}\n")
     return status
+
+
+def _run_here(config: AnyJobConfig, folder: Path | None) -> tuple[int, RunDir]:
+    """Work off a job in this process, with its progress drawn on the terminal."""
+    run_dir = RunDir((_default_folder(config.name) if folder is None else folder).resolve())
+    run_dir.create(config)
+    _log_to_stderr(logging.WARNING)
+    with ProgressBar() as bar:
+        return _run(run_dir, listener=bar.show), run_dir
 
 
 def _given_config(parsed: argparse.Namespace) -> FineTuneJobConfig:

@@ -12,7 +12,7 @@ from pipeline.export_config import ExportJobConfig
 from pipeline.exporters.gguf.convert import convert, quantize
 from pipeline.exporters.gguf.modelfile import modelfile
 from pipeline.exporters.gguf.runtime import served
-from pipeline.exporters.gguf.tools import converter, quantizer, require_runtime
+from pipeline.exporters.gguf.tools import require_gguf
 from pipeline.exporters.merge import merge_adapter
 from pipeline.exporters.parity import ParityReport, Speaker, Statements, ask, compare
 from pipeline.exporters.source import ExportSource, find_source
@@ -52,7 +52,7 @@ class ExportJob:
         """
         self.tracker.stage("preparing", f"Exporting {self.config.name}")
         if "gguf" in self.config.formats:
-            _require_gguf()
+            require_gguf()
         source = find_source(self.config)
         if source.whole is not None and "gguf" not in self.config.formats:
             told = "A full fine-tune already is a whole model, saved by the run. Choose gguf to make files of it."
@@ -157,9 +157,3 @@ class _Gate:
 
     def _asked(self, model: Speaker) -> Statements:
         return ask(model, vocabulary=self._vocabulary, questions=self._questions)
-
-
-def _require_gguf() -> None:
-    converter()
-    quantizer()
-    require_runtime()

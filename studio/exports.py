@@ -10,7 +10,7 @@ from db.models import Job
 from db.states import JobState
 from pipeline.errors import InvalidConfig, Problem
 from pipeline.export_config import ExportJobConfig
-from pipeline.exporters.gguf.tools import converter, quantizer, require_runtime
+from pipeline.exporters.gguf.tools import require_gguf
 from pipeline.run_dir import RunDir
 from pipeline.validation import parse_export_config
 from studio.registry import Forbidden
@@ -38,12 +38,10 @@ class Exports:
             InvalidConfig: the run has no result, or a value is wrong.
             GgufNotInstalled: GGUF files are wanted, and what makes them is not installed.
         """
-        training = self._run(run, owner=owner)
+        training = self._own(run, kind="train", owner=owner)
         config = self._config(training, data)
         if "gguf" in config.formats:
-            converter()
-            quantizer()
-            require_runtime()
+            require_gguf()
         with self.database.write() as session:
             job = jobs.create_job(session, config, owner=owner, facts={EXPORTED: training.job_id})
         self.scheduler.wake()
@@ -51,13 +49,7 @@ class Exports:
 
     def job(self, identifier: str, *, owner: str) -> Job:
         """One export. Raises NotFound, Forbidden."""
-        with self.database.read() as session:
-            job = jobs.get_job(session, identifier)
-        if job.kind != "export":
-            raise jobs.NotFound(f"{identifier} is no export but a job of kind {job.kind}.")
-        if job.owner != owner:
-            raise Forbidden(f"The export {identifier} belongs to somebody else.")
-        return job
+        return self._own(identifier, kind="export", owner=owner)
 
     def list(
         self, *, owner: str, run: str | None = None, limit: int = 100, offset: int = 0
@@ -66,18 +58,18 @@ class Exports:
         with self.database.read() as session:
             if run is None:
                 return jobs.list_jobs(session, owner=owner, kind="export", limit=limit, offset=offset)
-            name = self._run(run, owner=owner).job_id
+            name = self._own(run, kind="train", owner=owner).job_id
             found, _ = jobs.list_jobs(session, owner=owner, kind="export", limit=10_000)
         of_run = [job for job in found if job.facts.get(EXPORTED) == name]
         return of_run[offset : offset + limit], len(of_run)
 
-    def _run(self, identifier: str, *, owner: str) -> Job:
+    def _own(self, identifier: str, *, kind: str, owner: str) -> Job:
         with self.database.read() as session:
             job = jobs.get_job(session, identifier)
-        if job.kind != "train":
-            raise jobs.NotFound(f"{identifier} is no run but a job of kind {job.kind}.")
+        if job.kind != kind:
+            raise jobs.NotFound(f"{identifier} is no job of kind {kind} but of kind {job.kind}.")
         if job.owner != owner:
-            raise Forbidden(f"The run {identifier} belongs to somebody else. Ask its owner to share the result.")
+            raise Forbidden(f"{identifier} belongs to somebody else. Ask its owner to share the result.")
         return job
 
     def _config(self, run: Job, data: Mapping[str, Any]) -> ExportJobConfig:

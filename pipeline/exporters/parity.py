@@ -12,7 +12,7 @@ from pipeline.exporters.probes import CONVERSATIONS, TEXTS
 
 # Differences of log-probabilities that rounding to a number format may make at the median of all places; at a place
 # where the model is undecided, rounding shows more.
-ALLOWED = {"f32": 0.05, "f16": 0.05, "bf16": 0.05, "q8_0": 0.2}
+ALLOWED = {"f16": 0.05, "bf16": 0.05, "q8_0": 0.2}
 _AT_MOST = 8
 # Tokens that count: the likeliest of either. Of rare ones, faster arithmetic alone makes other numbers.
 _LIKELIEST = 10

@@ -15,7 +15,7 @@ from pipeline.exporters.gguf.sentencepiece_file import JSON_FILE, MODEL_FILE, wr
 from pipeline.exporters.gguf.tools import CONVERTER, QUIET_ENVIRONMENT, converter, quantizer
 from pipeline.exporters.model_files import ADDED_TOKENS, TOKENIZER_CONFIG, added_tokens
 
-WholeType = Literal["bf16", "f16", "f32"]
+WholeType = Literal["bf16", "f16"]
 QuantizedType = Literal["q8_0", "q6_k", "q5_k_m", "q4_k_m", "q3_k_m", "q2_k"]
 # Families whose converter reads a SentencePiece model.
 _WITH_SENTENCEPIECE = ("gemma", "gemma2", "gemma3", "gemma3_text", "gemma3n", "gemma3n_text")

