@@ -22,6 +22,7 @@ from pipeline.events import (
     DatasetImported,
     EvaluationFinished,
     Event,
+    ExportDelivered,
     JobCompleted,
     JobFailed,
     ModelLoaded,
@@ -218,7 +219,11 @@ def _apply(session: Session, job: Job, event: Event) -> None:
             steps = {*job.facts.get("checkpoints", []), event.step}
             job.facts = {**job.facts, "checkpoints": sorted(steps)}
         case ArtifactSaved():
+            # A job that is tried again saves its results again.
+            session.exec(delete(Artifact).where(col(Artifact.job) == job.id, col(Artifact.kind) == event.kind))
             session.add(Artifact(job=job.id, kind=event.kind, path=event.path, size_bytes=event.size_bytes))
+        case ExportDelivered():
+            job.facts = {**job.facts, "delivered": {**job.facts.get("delivered", {}), event.destination: event.address}}
         case TrackerLinked():
             job.facts = {**job.facts, "trackers": {**job.facts.get("trackers", {}), event.tracker: event.url}}
         case WarningRaised():

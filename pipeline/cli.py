@@ -96,6 +96,10 @@ def _train(parsed: argparse.Namespace) -> int:
     if status == 0:
         kind = "adapter" if config.tuning.kind == "lora" else "model"
         sys.stderr.write(f"The {kind} is in {run_dir.artifact(kind)}\n")
+    if status == 0 and config.export.formats:
+        chosen = config.export.model_dump(exclude={"merged"})
+        export = parse_export_config({"name": config.name, "source": str(run_dir.path), **chosen})
+        return _export_here(export, run_dir.path / "export")
     return status
 
 
@@ -134,12 +138,18 @@ def _export(parsed: argparse.Namespace) -> int:
                 "base_model": parsed.base_model,
                 "formats": parsed.format,
                 "quantizations": parsed.quantization,
+                "destinations": parsed.to,
+                "private": not parsed.public,
             }
         )
     except InvalidConfig as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_BAD_VALUES
-    status, run_dir = _run_here(config, parsed.output_dir)
+    return _export_here(config, parsed.output_dir)
+
+
+def _export_here(config: ExportJobConfig, folder: Path | None) -> int:
+    status, run_dir = _run_here(config, folder)
     if status == 0:
         sys.stderr.write(f"The files are in {run_dir.path}\n")
     return status

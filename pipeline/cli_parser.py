@@ -49,8 +49,14 @@ def command_parser() -> argparse.ArgumentParser:
     )
     export.add_argument("--name", default="my-model", help="what the files are called [my-model]")
     export.add_argument("--base-model", help="model that an adapter from elsewhere was trained on")
-    export.add_argument("--format", nargs="+", default=["merged"], help="merged, gguf, or both [merged]")
+    export.add_argument(
+        "--format", nargs="+", default=["merged"], help="adapter, merged, gguf, gguf_adapter, onnx [merged]"
+    )
     export.add_argument("--quantization", nargs="+", default=["q8_0"], help="number formats of GGUF files [q8_0]")
+    export.add_argument(
+        "--to", nargs="+", default=[], metavar="DESTINATION", help="hf://owner/name, s3://…, gs://… or a folder"
+    )
+    export.add_argument("--public", action="store_true", help="a repository that is made on the Hub is not private")
     export.add_argument("--output-dir", type=Path, help="where the files go [default: $LAPIDARY_HOME/runs/NAME-TIME]")
     look = commands.add_parser("inspect", help="show what a data set holds, as a run would read it", allow_abbrev=False)
     look.add_argument("source", help="a file, a folder, a Hugging Face id or an address")

@@ -11,7 +11,17 @@ from pydantic import Discriminator, Field, StringConstraints, Tag, model_validat
 
 from pipeline.config_base import Config, Text
 from pipeline.data_config import AugmentJobConfig, DatasetConfig, ImportJobConfig
-from pipeline.export_config import ExportJobConfig
+from pipeline.export_config import (
+    ADAPTER_FORMATS,
+    DESTINATIONS_HELP,
+    FORMATS_HELP,
+    PRIVATE_HELP,
+    QUANTIZATIONS_HELP,
+    Destinations,
+    ExportJobConfig,
+    Formats,
+    Quantizations,
+)
 from pipeline.method_config import DEFAULT_LEARNING_RATE, Method, SftConfig
 from pipeline.training_config import EvaluationConfig, TrackingConfig, TrainingConfig
 
@@ -85,6 +95,16 @@ class ExportConfig(Config):
     """What is written after training. The adapter (or the full model) always is."""
 
     merged: bool = Field(False, description="Also write the adapter merged into the base model, as safetensors.")
+    formats: Formats = Field((), description=f"Files to make and prove when the run has ended. {FORMATS_HELP}")
+    quantizations: Quantizations = Field(("q8_0",), min_length=1, description=QUANTIZATIONS_HELP)
+    destinations: Destinations = Field((), max_length=8, description=DESTINATIONS_HELP)
+    private: bool = Field(True, description=PRIVATE_HELP)
+
+    @model_validator(mode="after")
+    def _something_is_sent(self) -> Self:
+        if self.destinations and not self.formats:
+            raise ValueError("destinations are named, and no formats that are sent there. Choose formats.")
+        return self
 
 
 class FineTuneJobConfig(Config):
@@ -133,8 +153,16 @@ class FineTuneJobConfig(Config):
 
     @model_validator(mode="after")
     def _merging_needs_an_adapter(self) -> Self:
-        if self.export.merged and self.tuning.kind == "full":
+        if self.tuning.kind != "full":
+            return self
+        if self.export.merged:
             raise ValueError("export.merged is for adapters; a full fine-tune already is a whole model. Turn it off.")
+        needs_adapter = [name for name in self.export.formats if name in ADAPTER_FORMATS]
+        if needs_adapter:
+            raise ValueError(
+                f"export.formats has {needs_adapter[0]}, which is made of an adapter; a full fine-tune already is a "
+                "whole model. Take it out."
+            )
         return self
 
 

@@ -60,6 +60,14 @@ class ConfigField:
         """The values of a closed set; empty for any other type."""
         return tuple(get_args(self.type)) if get_origin(self.type) is Literal else ()
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The values that a list of a closed set may hold; empty for any other type."""
+        if get_origin(self.type) is not tuple:
+            return ()
+        item = members(get_args(self.type)[0])[0]
+        return tuple(get_args(item)) if get_origin(item) is Literal else ()
+
 
 def config_fields(model: type[BaseModel] = FineTuneJobConfig) -> Iterator[ConfigField]:
     """Every field once, nested classes and variants included, in the order of the classes.

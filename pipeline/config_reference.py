@@ -33,6 +33,8 @@ def _lines() -> Iterator[str]:
 def _type(field: ConfigField) -> str:
     if field.choices:
         return " · ".join(f"`{choice}`" for choice in field.choices)
+    if field.options:
+        return "list of " + " · ".join(f"`{option}`" for option in field.options)
     names = {str: "text", int: "whole number", float: "number", bool: "true or false", Mapping: "object"}
     name = "list" if get_origin(field.type) is tuple else names[field.type]
     return f"{name}{_bounds(field)}"

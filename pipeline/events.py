@@ -195,6 +195,14 @@ class TrackerLinked(_Event):
     url: str = Field(pattern=r"^https?://[^\s<>\"']+$")
 
 
+class ExportDelivered(_Event):
+    """The files of an export are at a `destination`; people open it at `address`."""
+
+    type: Literal["export_delivered"] = "export_delivered"
+    destination: str
+    address: str
+
+
 class RunMeasured(_Event):
     """The training loop has ended; this is what it took."""
 
@@ -241,6 +249,7 @@ Event = Annotated[
     | DatasetImported
     | RunMeasured
     | TrackerLinked
+    | ExportDelivered
     | WarningRaised
     | JobCompleted
     | JobFailed,

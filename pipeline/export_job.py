@@ -1,38 +1,43 @@
-"""ExportJob: the recipe of an export: merge, convert, quantize, and prove each file before it counts."""
+"""ExportJob: the recipe of an export: make the files of each format, prove them, describe them, send them."""
 
+import hashlib
+import json
 import shutil
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping
+from importlib.metadata import version
 
-import torch
-from transformers import AutoConfig
-
-from pipeline.errors import InvalidConfig, Problem, UserError
+from pipeline.errors import UserError
+from pipeline.events import ExportDelivered
 from pipeline.export_config import ExportJobConfig
-from pipeline.exporters.gguf.convert import convert, quantize
-from pipeline.exporters.gguf.modelfile import modelfile
-from pipeline.exporters.gguf.runtime import served
-from pipeline.exporters.gguf.tools import require_gguf
-from pipeline.exporters.merge import merge_adapter
-from pipeline.exporters.parity import ParityReport, Speaker, Statements, ask, compare
-from pipeline.exporters.source import ExportSource, find_source
-from pipeline.exporters.trained_model import TrainedModel
-from pipeline.job_tracker import STAGE_PROGRESS, JobTracker
+from pipeline.exporters.bundle import MANIFEST, hub_name, manifest_text, read_reports, report_file
+from pipeline.exporters.destinations import DeliveredFile, deliver
+from pipeline.exporters.destinations.address import parse_destination
+from pipeline.exporters.export_steps import ExportSteps
+from pipeline.exporters.formats import Exporter, exporter_of
+from pipeline.exporters.gate import Gate
+from pipeline.exporters.layout import places
+from pipeline.exporters.order import ExportOrder, Report, in_percent
+from pipeline.exporters.parity import ParityReport
+from pipeline.exporters.source import find_source
+from pipeline.job_tracker import JobTracker
 from pipeline.providers.model_source import fetch_model, require_room
-from pipeline.run_dir import RunDir
+from pipeline.run_dir import ArtifactKind, ManifestFile, RunDir
 
-# The run's own questions that are asked, after those that every file is asked.
-_QUESTIONS = 8
-# Of the base model's bytes: a model in 16 bits, and the room that files of fewer bits take at most.
-_WHOLE_SHARE, _QUANTIZED_SHARE = 1.05, 0.6
-REPORT_FILE = "parity.json"
-_SHARE_OF_MERGING = 0.4
+# The merged model first: others are made of it.
+_ORDER = ("adapter", "merged", "gguf", "gguf_adapter", "onnx")
+_PACKAGES = ("torch", "transformers", "peft", "safetensors")
 
 
 class ExportUnproven(UserError):
     """A file does not say what the trained model says; it is kept, to be looked at."""
 
     code = "export_unproven"
+
+
+class NotDelivered(UserError):
+    """The files are made and proven, and did not arrive at one of their destinations."""
+
+    code = "not_delivered"
 
 
 class ExportJob:
@@ -42,118 +47,131 @@ class ExportJob:
         self.config = config
         self.run_dir = run_dir
         self.tracker = tracker
+        self.formats = [name for name in _ORDER if name in config.formats]
+        steps = [*self.formats, "card", *("delivery" for _ in config.destinations)]
+        self.steps = ExportSteps(tracker, steps, quantizations=len(config.quantizations))
         self.reports: dict[str, ParityReport] = {}
 
     def run(self) -> None:
-        """Make the files, compare each with the trained model, and write the manifest last.
+        """Make the files, compare each with the trained model, and write the manifest last. What an earlier attempt
+        has proven is not made again.
 
         Raises:
             UserError: with a sentence for the user; anything else is a bug.
         """
         self.tracker.stage("preparing", f"Exporting {self.config.name}")
-        if "gguf" in self.config.formats:
-            require_gguf()
+        self.run_dir.manifest_file.unlink(missing_ok=True)
+        exporters = {name: exporter_of(name) for name in self.formats}
+        for exporter in exporters.values():
+            exporter.require()
         source = find_source(self.config)
-        if source.whole is not None and "gguf" not in self.config.formats:
-            told = "A full fine-tune already is a whole model, saved by the run. Choose gguf to make files of it."
-            raise InvalidConfig([Problem("formats", told)])
-        base = source.whole or fetch_model(source.base)
-        self._require_room(base, source)
-        merged = source.whole or self._merge(base, source)
-        self.tracker.stage("exporting", "Asking the trained model", progress=_SHARE_OF_MERGING)
-        gate = _Gate(base, source)
-        if "merged" in self.config.formats and source.whole is None:
-            self.reports["merged"] = gate.judge(TrainedModel.read(merged), number_format="bf16")
-        if "gguf" in self.config.formats:
-            self._make_gguf(merged, gate)
-        self._finish(merged, keeps_merged="merged" in self.config.formats or source.whole is not None)
+        base = source.whole if source.whole is not None else fetch_model(source.base)
+        work = self.run_dir.path / "work"
+        shutil.rmtree(work, ignore_errors=True)
+        order = ExportOrder(self.config.name, source, base, work, self.config.quantizations)
+        done = {name: self._proven_before(name) for name in exporters}
+        self._require_room(order, {name: exporters[name] for name in exporters if not done[name]})
+        gate = Gate(base, source)
+        for name, exporter in exporters.items():
+            report = self.steps.begin()
+            if not done[name]:
+                self._make(name, exporter, order=order, gate=gate, report=report)
+            self._keep(name, order)
+        shutil.rmtree(work, ignore_errors=True)
+        self._refuse_what_differs()
+        self._describe(order)
+        self._deliver(order)
+        self._complete()
 
-    def _require_room(self, base: Path, source: ExportSource) -> None:
-        size = sum(file.stat().st_size for file in base.glob("*.safetensors"))
-        needed = 0.0 if source.whole is not None else size * _WHOLE_SHARE
-        if "gguf" in self.config.formats:
-            small = [kind for kind in self.config.quantizations if kind not in ("bf16", "f16")]
-            needed += size * _WHOLE_SHARE * max(1, len(self.config.quantizations) - len(small))
-            needed += size * _QUANTIZED_SHARE * len(small)
-        require_room(self.run_dir.path, int(needed), name=f"Exporting {self.config.name}")
+    def _proven_before(self, name: str) -> bool:
+        reports = read_reports(self.run_dir, name)
+        same = self._made().get(name) == self._fingerprint()
+        return same and bool(reports) and all(report.passed for report in reports.values())
 
-    def _merge(self, base: Path, source: ExportSource) -> Path:
-        folder = self.run_dir.artifact("merged")
-        # What a killed attempt left is not to be trusted.
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        told = 0
+    def _require_room(self, order: ExportOrder, exporters: Mapping[str, Exporter]) -> None:
+        kinds = self.config.quantizations
+        sizes = [exporter.needed_bytes(order.size_bytes, kinds) for exporter in exporters.values()]
+        require_room(self.run_dir.path, sum(sizes), name=f"Exporting {self.config.name}")
 
-        def report(done: int, total: int) -> None:
-            nonlocal told
-            percent = done * 100 // max(1, total)
-            if percent > told:
-                told = percent
-                share = STAGE_PROGRESS["preparing"] + _SHARE_OF_MERGING * percent / 100
-                self.tracker.stage("exporting", f"Merging: {percent} %", progress=share)
+    def _make(self, name: str, exporter: Exporter, *, order: ExportOrder, gate: Gate, report: Report) -> None:
+        folder = self.run_dir.path / name
+        partial = folder.with_name(f"{name}.partial")
+        for left in (folder, partial):
+            shutil.rmtree(left, ignore_errors=True)
+        partial.mkdir()
+        for candidate in exporter.make(order, partial, gate=gate, report=report):
+            with candidate.opened() as speaker:
+                judged = gate.judge(speaker, number_format=candidate.number_format)
+            text = judged.model_dump_json(indent=2)
+            (partial / report_file(name, candidate.name)).write_text(text, encoding="utf-8")
+        partial.rename(folder)
+        made = {**self._made(), name: self._fingerprint()}
+        (self.run_dir.path / "made.json").write_text(json.dumps(made), encoding="utf-8")
 
-        merge_adapter(
-            base,
-            source.adapter or base,
-            folder,
-            dtype=torch.bfloat16,
-            trust_remote_code=source.base.trust_remote_code,
-            progress=report,
-        )
-        return folder
+    def _keep(self, name: str, order: ExportOrder) -> None:
+        self.reports |= read_reports(self.run_dir, name)
+        if name == "merged":
+            order.use_whole(self.run_dir.path / name)
+        kind: ArtifactKind = name  # type: ignore[assignment] - formats are kinds of results
+        self.tracker.artifact(kind)
 
-    def _make_gguf(self, merged: Path, gate: "_Gate") -> None:
-        folder = self.run_dir.artifact("gguf")
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        whole = folder / f"{self.config.name}-bf16.gguf"
-        self.tracker.stage("exporting", "Converting to GGUF", progress=0.5)
-        convert(merged, whole, dtype="bf16")
-        for place, kind in enumerate(self.config.quantizations):
-            file = folder / f"{self.config.name}-{kind}.gguf"
-            progress = 0.6 + 0.4 * place / len(self.config.quantizations)
-            self.tracker.stage("exporting", f"Writing and trying {file.name}", progress=progress)
-            if kind == "f16":
-                convert(merged, file, dtype="f16")
-            elif kind != "bf16":
-                quantize(whole, file, kind)
-            file.with_suffix(".Modelfile").write_text(modelfile(merged, file.name), encoding="utf-8")
-            with served(file) as model:
-                self.reports[file.name] = gate.judge(model, number_format=kind)
-        if "bf16" not in self.config.quantizations:
-            whole.unlink()
-
-    def _finish(self, merged: Path, *, keeps_merged: bool) -> None:
-        if not keeps_merged:
-            shutil.rmtree(merged)
-        failed = []
-        for name, report in self.reports.items():
-            folder = self.run_dir.artifact("merged" if name == "merged" else "gguf")
-            text = report.model_dump_json(indent=2)
-            (folder / (REPORT_FILE if name == "merged" else f"{name}.{REPORT_FILE}")).write_text(text, "utf-8")
-            failed += [f"{name}: {check.message}" for check in report.checks if not check.passed]
+    def _refuse_what_differs(self) -> None:
+        failed = [
+            f"{name}: {check.message}"
+            for name, report in self.reports.items()
+            for check in report.checks
+            if not check.passed
+        ]
         if failed:
             raise ExportUnproven("\n".join(failed))
-        for kind in ("merged", "gguf"):
-            if self.run_dir.artifact(kind).exists():
-                self.tracker.artifact(kind)
+
+    def _describe(self, order: ExportOrder) -> None:
+        report = self.steps.begin()
+        report("Writing the model card", 0.0)
+        files = places(self.tracker.artifacts)
+        text = manifest_text(
+            self.config.name,
+            files,
+            self.reports,
+            base_model=hub_name(order.source.base.base_model),
+            formats=self.formats,
+        )
+        (self.run_dir.path / MANIFEST).write_text(text, encoding="utf-8")
+
+    def _deliver(self, order: ExportOrder) -> None:
+        files = {place: self._delivered(file) for place, file in places(self.tracker.artifacts).items()}
+        manifest = self.run_dir.describe_file(self.run_dir.path / MANIFEST)
+        files[MANIFEST] = self._delivered(manifest)
+        failures = []
+        for text in self.config.destinations:
+            report, destination = self.steps.begin(), parse_destination(text)
+            try:
+                address = deliver(
+                    files,
+                    destination,
+                    private=self.config.private,
+                    commit_message=f"Export {self.config.name}",
+                    progress=in_percent(report, f"Sending to {destination}"),
+                )
+            except UserError as error:
+                failures.append(f"{destination}: {error}")
+            else:
+                self.tracker.record(ExportDelivered(destination=str(destination), address=address))
+        if failures:
+            raise NotDelivered("The files are made and proven, and stay here.\n" + "\n".join(failures))
+
+    def _delivered(self, file: ManifestFile) -> DeliveredFile:
+        return DeliveredFile(self.run_dir.path / file.path, file.size_bytes, file.sha256)
+
+    def _complete(self) -> None:
         matched = {f"{name}/matched_answers": report.matched_answers for name, report in self.reports.items()}
-        self.tracker.complete(matched, versions={})
+        self.tracker.complete(matched, versions={name: version(name) for name in _PACKAGES})
 
+    def _made(self) -> dict[str, str]:
+        file = self.run_dir.path / "made.json"
+        return dict(json.loads(file.read_text("utf-8"))) if file.exists() else {}
 
-class _Gate:
-    """What the trained model said, and what files are asked to say the same."""
-
-    def __init__(self, base: Path, source: ExportSource) -> None:
-        self._questions: Sequence[str] = source.questions[:_QUESTIONS]
-        trust = source.base.trust_remote_code
-        self._vocabulary = AutoConfig.from_pretrained(base, trust_remote_code=trust).get_text_config().vocab_size
-        trained = TrainedModel.read(base, adapter=source.adapter, trust_remote_code=trust)
-        self._expected: Statements = self._asked(trained)
-
-    def judge(self, file: Speaker, *, number_format: str) -> ParityReport:
-        """The file against the trained model."""
-        return compare(self._asked(file), self._expected, number_format=number_format, questions=self._questions)
-
-    def _asked(self, model: Speaker) -> Statements:
-        return ask(model, vocabulary=self._vocabulary, questions=self._questions)
+    def _fingerprint(self) -> str:
+        """Of all settings that the files depend on."""
+        document = self.config.model_dump_json(exclude={"formats", "destinations", "private"})
+        return hashlib.sha256(document.encode()).hexdigest()

@@ -15,7 +15,7 @@ from pipeline.events import Event, Metrics, ScoresComputed, StopReason, append_e
 from pipeline.measurements import Measurements
 from pipeline.validation import parse_any_job_config
 
-ArtifactKind = Literal["adapter", "model", "merged", "gguf", "dataset"]
+ArtifactKind = Literal["adapter", "model", "merged", "gguf", "gguf_adapter", "onnx", "card", "dataset"]
 _HASH_CHUNK_BYTES = 1 << 20
 
 
@@ -147,14 +147,11 @@ class RunDir:
         """Size and SHA-256 of every file of the result of this kind."""
         folder = self.artifact(kind)
         files = sorted(path for path in folder.rglob("*") if path.is_file())
-        return ManifestArtifact(
-            kind=kind,
-            path=kind,
-            files=[
-                ManifestFile(path=str(f.relative_to(self.path)), size_bytes=f.stat().st_size, sha256=_sha256(f))
-                for f in files
-            ],
-        )
+        return ManifestArtifact(kind=kind, path=kind, files=[self.describe_file(file) for file in files])
+
+    def describe_file(self, file: Path) -> ManifestFile:
+        """Size and SHA-256 of one file below the run folder."""
+        return ManifestFile(path=str(file.relative_to(self.path)), size_bytes=file.stat().st_size, sha256=_sha256(file))
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Write the manifest; from then on the run counts as complete."""

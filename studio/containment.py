@@ -7,10 +7,14 @@ from urllib.request import url2pathname
 
 from pipeline.config import FineTuneJobConfig
 from pipeline.errors import InvalidConfig, Problem
+from pipeline.export_config import ExportJobConfig
+from pipeline.exporters.destinations.address import parse_destination
 from pipeline.method_config import GrpoConfig
 from pipeline.reward_config import JudgeReward, PythonReward
 from studio.datasets import is_private
 from studio.settings import Settings
+
+_FOLDER = "{} is a folder of a shared studio. Download the files, or send them to a bucket or the Hub."
 
 
 def contain(config: FineTuneJobConfig, settings: Settings) -> None:
@@ -19,9 +23,33 @@ def contain(config: FineTuneJobConfig, settings: Settings) -> None:
     Raises:
         InvalidConfig: a model's folder, or a reward's code or address, is out of bounds.
     """
-    problems = [] if settings.is_local else [*_model(config, settings), *_rewards(config, settings)]
+    problems = (
+        [] if settings.is_local else [*_model(config, settings), *_rewards(config, settings), *_destinations(config)]
+    )
     if problems:
         raise InvalidConfig(problems)
+
+
+def contain_export(config: ExportJobConfig, settings: Settings, *, is_own_source: bool) -> None:
+    """Refuse an export that reads or writes folders where strangers can reach the studio; `is_own_source`: of a run
+    that belongs to the caller.
+
+    Raises:
+        InvalidConfig: a folder is out of bounds.
+    """
+    problems = [] if settings.is_local else [*_places(config, is_own_source=is_own_source)]
+    if problems:
+        raise InvalidConfig(problems)
+
+
+def _places(config: ExportJobConfig, *, is_own_source: bool) -> Iterator[Problem]:
+    if not is_own_source:
+        yield Problem("source", "is a folder of a shared studio. Name one of your runs as job_id.")
+    if config.base_model is not None and Path(config.base_model).expanduser().exists():
+        yield Problem("base_model", f"{config.base_model} is a folder of a shared studio. Name a model of the Hub.")
+    for destination in config.destinations:
+        if parse_destination(destination).scheme == "file":
+            yield Problem("destinations", _FOLDER.format(destination))
 
 
 def reward_folder(settings: Settings) -> Path:
@@ -51,6 +79,12 @@ def _rewards(config: FineTuneJobConfig, settings: Settings) -> Iterator[Problem]
                 "method.rewards",
                 f"{reward.base_url} is inside the studio's own network. Name a server that all can reach.",
             )
+
+
+def _destinations(config: FineTuneJobConfig) -> Iterator[Problem]:
+    for destination in config.export.destinations:
+        if parse_destination(destination).scheme == "file":
+            yield Problem("export.destinations", _FOLDER.format(destination))
 
 
 def _is_below(path: Path, *folders: Path) -> bool:

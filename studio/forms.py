@@ -110,6 +110,8 @@ def default_widget(leaf: ConfigField) -> Component:
     value = _shown(leaf, leaf.default)
     if leaf.choices:
         return gr.Dropdown(list(leaf.choices), value=value, **shared)
+    if leaf.options:
+        return gr.CheckboxGroup(list(leaf.options), value=value, **shared)
     if leaf.type is bool:
         return gr.Checkbox(value=bool(value), **shared)
     if leaf.type is int:
@@ -127,6 +129,10 @@ def _shown(leaf: ConfigField, value: Any) -> Any:
         return f"{value:g}"
     if value is None and leaf.type is not int:
         return ""
+    if leaf.options:
+        return list(value)
+    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+        return ", ".join(value)
     if isinstance(value, (list, tuple)):
         return json.dumps([_plain(item) for item in value]) if value else ""
     return json.dumps(_plain(value)) if isinstance(value, (dict, BaseModel)) else value

@@ -19,6 +19,7 @@ from pipeline.errors import UserError
 from pipeline.run_dir import RunDir
 from studio.datasets import register_import
 from studio.death import explain_death
+from studio.export_queue import queue_chosen_export
 from studio.launchers import Exit, Launcher, ProcessIdentity
 from studio.settings import Settings
 
@@ -216,6 +217,8 @@ def _finish(job: Job, session: jobs.Session, run_dir: RunDir, ended: Exit) -> No
         if job.kind == "import":
             register_import(session, job, run_dir)
         jobs.transition(session, job, JobState.COMPLETED, reason="the manifest and its files are there")
+        if job.kind == "train":
+            queue_chosen_export(session, job, run_dir)
     elif job.state == JobState.STOPPING and not job.error_code:
         jobs.transition(session, job, JobState.CANCELLED, reason="stopped by the user")
     elif job.error_code and job.error_message:

@@ -27,6 +27,8 @@ class Settings:
     on_space: bool = False
     space_flavor: str | None = None
     price_per_hour: float | None = None
+    gcs_export_bucket: str | None = None
+    s3_export_bucket: str | None = None
     access_token: str | None = None
     max_upload_bytes: int = 500_000_000
     tick_seconds: float = 0.5
@@ -37,15 +39,14 @@ class Settings:
     def from_environment(
         cls, environ: Mapping[str, str], *, host: str | None = None, port: int | None = None
     ) -> "Settings":
-        """Settings from LAPIDARY_HOME, DATABASE_URL, GRADIO_SERVER_NAME, GRADIO_SERVER_PORT, LAPIDARY_TOKEN and
-        LAPIDARY_PRICE_PER_HOUR (US dollars); `host` and `port` win over them. On a Space the home is /data, which
+        """Settings from LAPIDARY_HOME, DATABASE_URL, GRADIO_SERVER_NAME, GRADIO_SERVER_PORT, LAPIDARY_TOKEN,
+        LAPIDARY_SMOKE_SECONDS, LAPIDARY_PRICE_PER_HOUR (US dollars), GCS_EXPORT_BUCKET_NAME and S3_EXPORT_BUCKET_NAME;
+        `host` and `port` win over them. On a Space the home is /data, which
         survives restarts.
 
         Raises:
             InvalidConfig: the port or the price is none.
         """
-        """Settings from LAPIDARY_HOME, DATABASE_URL, GRADIO_SERVER_NAME, GRADIO_SERVER_PORT, LAPIDARY_TOKEN,
-        LAPIDARY_SMOKE_SECONDS; `host` and `port` win over them. A Space's home is /data, which survives restarts."""
         on_space = "SPACE_ID" in environ
         default_home = "/data" if on_space else str(Path.home() / ".lapidary")
         home = Path(environ.get("LAPIDARY_HOME", default_home)).expanduser().resolve()
@@ -58,6 +59,8 @@ class Settings:
             on_space=on_space,
             space_flavor=read_flavor(environ),
             price_per_hour=read_price(environ),
+            gcs_export_bucket=environ.get("GCS_EXPORT_BUCKET_NAME"),
+            s3_export_bucket=environ.get("S3_EXPORT_BUCKET_NAME"),
             access_token=environ.get("LAPIDARY_TOKEN"),
             smoke_seconds=_seconds(environ, "LAPIDARY_SMOKE_SECONDS", default=DEFAULT_SMOKE_SECONDS),
         )

@@ -15,7 +15,10 @@ CHUNK_BYTES = 16 << 10
 
 @dataclass
 class SeenRequest:
-    """One request, and what was answered. `path` is decoded and has no query; `headers` are in small letters."""
+    """One request, and what was answered. `path` is decoded and has no query; `headers` are in small letters.
+
+    Of a cut request, `body` has what arrived; its answer is never sent.
+    """
 
     method: str
     target: str
@@ -23,6 +26,7 @@ class SeenRequest:
     body: bytes = b""
     status: int = 0
     bytes_sent: int = 0
+    is_cut: bool = False
 
     @property
     def path(self) -> str:
@@ -50,6 +54,9 @@ class _Fault:
     answer: Answer | None = None
     after: int = 0
     stalls: bool = False
+    method: str | None = None
+    is_upload: bool = False
+    is_lost: bool = False
 
 
 class FileServer:
@@ -85,14 +92,25 @@ class FileServer:
         self._http.server_close()
         self._thread.join()
 
-    def answer_once(self, path: str, status: int, **headers: str) -> None:
+    def answer_once(self, path: str, status: int, *, method: str | None = None, **headers: str) -> None:
         """Answer the next request whose path ends so with this status; `_` in header names stands for `-`."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        self._faults.append(_Fault(path, answer=Answer(b"{}", status, named)))
+        self._faults.append(_Fault(path, answer=Answer(b"{}", status, named), method=method))
+
+    def lose_answer_once(self, path: str, *, method: str) -> None:
+        """Do what the next such request whose path ends so asks for, but break the connection instead of answering."""
+        self._faults.append(_Fault(path, answer=Answer(), method=method, is_lost=True))
 
     def cut_once(self, path: str, *, after: int) -> None:
         """Break the connection of the next download whose path ends so after so many bytes."""
         self._faults.append(_Fault(path, after=after))
+
+    def cut_upload_once(self, part_of_target: str, *, after: int, stalls: bool = False) -> None:
+        """Break the connection of the next longer request with this in its target after so many bytes of its body.
+
+        With `stalls` no more is read and the connection stays open.
+        """
+        self._faults.append(_Fault(part_of_target, after=after, stalls=stalls, is_upload=True))
 
     def stall_once(self, path: str, *, after: int) -> None:
         """Send no more of the next download whose path ends so after so many bytes, and keep it open."""
@@ -110,11 +128,25 @@ class FileServer:
         """Bytes of all files together that were written to sockets."""
         return sum(seen.bytes_sent for seen in list(self.requests))
 
-    def take_fault(self, path: str, *, in_body: bool) -> "_Fault | None":
+    def bytes_received(self, part_of_target: str = "") -> int:
+        """Bytes of the bodies of all requests with this in their targets."""
+        return sum(len(seen.body) for seen in list(self.requests) if part_of_target in seen.target)
+
+    def take_fault(self, path: str, *, in_body: bool, method: str) -> "_Fault | None":
         """The fault that is due now, once."""
         with self._lock:
             for fault in self._faults:
-                if path.endswith(fault.path) and in_body == (fault.answer is None):
+                is_due = path.endswith(fault.path) and fault.method in (None, method) and not fault.is_upload
+                if is_due and in_body == (fault.answer is None):
+                    self._faults.remove(fault)
+                    return fault
+        return None
+
+    def take_upload_fault(self, target: str, *, length: int) -> "_Fault | None":
+        """The fault that is due in a request with a body of this length, once."""
+        with self._lock:
+            for fault in self._faults:
+                if fault.is_upload and fault.path in target and length > fault.after:
                     self._faults.remove(fault)
                     return fault
         return None
@@ -137,11 +169,25 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
-        body = self.rfile.read(int(headers.get("content-length", 0)))
-        self.seen = SeenRequest(self.command, self.path, headers, body)
+        length = int(headers.get("content-length", 0))
+        cut = self.server.owner.take_upload_fault(self.path, length=length)
+        body = self.rfile.read(length if cut is None else cut.after)
+        self.seen = SeenRequest(self.command, self.path, headers, body, is_cut=cut is not None)
         self.server.owner.requests.append(self.seen)
-        fault = self.server.owner.take_fault(self.seen.path, in_body=False)
-        answer = self.server.owner.answer(self.seen) if fault is None or fault.answer is None else fault.answer
+        if cut is not None:
+            self.server.owner.answer(self.seen)
+            if cut.stalls:
+                self.server.owner.closing.wait()
+            self.close_connection = True
+            return
+        fault = self.server.owner.take_fault(self.seen.path, in_body=False, method=self.command)
+        if fault is None or fault.answer is None or fault.is_lost:
+            answer = self.server.owner.answer(self.seen)
+        else:
+            answer = fault.answer
+        if fault is not None and fault.is_lost:
+            self.close_connection = True
+            return
         if isinstance(answer.body, bytes):
             self._send_head(answer.status, {"Content-Length": str(len(answer.body)), **answer.headers})
             if self.command != "HEAD":
@@ -149,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send_file(answer.body, answer)
 
-    do_HEAD = do_POST = do_GET
+    do_HEAD = do_POST = do_PUT = do_DELETE = do_GET
 
     def _send_file(self, file: Path, answer: Answer) -> None:
         size = file.stat().st_size
@@ -176,7 +222,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send_body(lambda: stream.read(min(CHUNK_BYTES, end - stream.tell())))
 
     def _send_body(self, read: Callable[[], bytes]) -> None:
-        fault = self.server.owner.take_fault(self.seen.path, in_body=True)
+        fault = self.server.owner.take_fault(self.seen.path, in_body=True, method=self.command)
         while chunk := read():
             if fault is not None:
                 chunk = chunk[: fault.after - self.seen.bytes_sent]

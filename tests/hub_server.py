@@ -13,11 +13,14 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 import yaml
 
 from tests.file_server import Answer, FileServer, SeenRequest
+from tests.hub_uploads import HubUploads
 
 Kind = Literal["datasets", "models"]
 Gate = Literal["auto", "manual", False]
 _API = re.compile(r"/api/(datasets|models)/(.+?)(?:/(revision|tree|paths-info)/([^/]+)(?:/(.*))?)?/?")
 _RESOLVE = re.compile(r"/(datasets/)?([^/]+(?:/[^/]+)?)/resolve/([^/]+)/(.+)")
+_WRITE = re.compile(r"/api/models/([^/]+/[^/]+)/(preupload|commit)/main|/([^/]+/[^/]+)\.git/info/lfs/objects/batch")
+_XET_TOKEN = re.compile(r"/api/models/([^/]+/[^/]+)/xet-write-token/main")
 _BAD_TOKEN = "Invalid credentials in Authorization header"
 
 
@@ -41,9 +44,10 @@ class _Repository:
 
 
 class HubServer:
-    """Serves what `add_dataset` and `add_model` were given; a context manager.
+    """Serves what `add_dataset` and `add_model` were given, and what clients commit; a context manager.
 
-    `http` breaks connections on demand. `page_size` is how many entries of a listing come in one answer.
+    `http` breaks connections on demand. `page_size` is how many entries of a listing come in one answer. `xet_url` is
+    the storage that is offered to clients for large files, besides the Hub's own.
     """
 
     page_size = 1000
@@ -54,7 +58,10 @@ class HubServer:
         self._repositories: dict[tuple[str, str], _Repository] = {}
         self._aliases: dict[str, str] = {}
         self._tokens: dict[str, frozenset[str]] = {}
+        self._writers: dict[str, frozenset[str]] = {}
         self._stored: dict[str, _Blob] = {}
+        self.xet_url: str | None = None
+        self.uploads = HubUploads(url=lambda: self.url, storage_url=lambda: self.storage_url)
 
     def __enter__(self) -> Self:
         self.http.__enter__()
@@ -114,9 +121,21 @@ class HubServer:
         repository.private, repository.gated = private, gated
         return self._commit(repository, files, revision, set(lfs), {})
 
-    def add_token(self, token: str, *, reads: Iterable[str] = ()) -> None:
-        """Accept a token; `reads` are the private and gated repositories that it opens."""
+    def add_token(self, token: str, *, reads: Iterable[str] = (), writes: Iterable[str] = ()) -> None:
+        """Accept a token; `reads` are the private and gated repositories that it opens.
+
+        `writes` are the namespaces in which it makes and changes models.
+        """
         self._tokens[token] = frozenset(reads)
+        self._writers[token] = frozenset(writes)
+
+    def is_private(self, repo_id: str) -> bool:
+        """Whether a model is private."""
+        return self._repositories["models", repo_id].private
+
+    def commits(self, repo_id: str) -> int:
+        """How many commits a model has; the one that makes it is the first."""
+        return len(self._repositories["models", repo_id].commits)
 
     def add_alias(self, old_id: str, new_id: str) -> None:
         """Redirect the name that a repository had before it was moved."""
@@ -133,7 +152,7 @@ class HubServer:
         digest = hashlib.sha1(f"{repository.id}@{revision}".encode(), usedforsecurity=False)
         for path, content in sorted(files.items()):
             digest.update(path.encode() + b"\0" + content)
-        commit, blobs = digest.hexdigest(), {}
+        commit, blobs = digest.hexdigest(), dict[str, _Blob]()
         for number, (path, content) in enumerate(sorted(files.items())):
             # Numbered files: a repository may claim paths that no disk should ever see.
             file = self.folder / repository.kind / repository.id / commit / str(number)
@@ -162,12 +181,21 @@ class HubServer:
         if request.path in self._stored:
             blob = self._stored[request.path]
             return Answer(blob.file, headers={"ETag": f'"{blob.sha256}"', "Accept-Ranges": "bytes"})
+        if (stored := self.uploads.answer_storage(request)) is not None:
+            return stored
         if token is not None and token not in self._tokens:
             raise _Refused(401, None, _BAD_TOKEN)
         if target == "/api/whoami-v2":
             if token is None:
                 raise _Refused(401, None, _BAD_TOKEN)
             return _json({"type": "user", "name": "tester", "auth": {"accessToken": {"role": "read"}}})
+        if request.method == "POST" and (written := self._write(request, target, token)) is not None:
+            return written
+        if match := _XET_TOKEN.fullmatch(target):
+            self._open("models", match[1], token)
+            if self.xet_url is None:
+                raise _Refused(404, None, "Sorry, we can't find the page you are looking for.")
+            return _json({"casUrl": self.xet_url, "accessToken": "xet", "exp": 4_000_000_000})
         if match := _API.fullmatch(target):
             kind, repo_id, view, revision, below = match.groups()
             if repo_id in self._aliases:
@@ -191,12 +219,52 @@ class HubServer:
             return self._file(commit, repository.commits[commit], unquote(path))
         raise _Refused(404, None, "Sorry, we can't find the page you are looking for.")
 
+    def _write(self, request: SeenRequest, target: str, token: str | None) -> Answer | None:
+        """What a request that changes something, or asks for it, is answered with; None for others."""
+        if target == "/api/validate-yaml":
+            return _json({"errors": [], "warnings": []})
+        if target == "/api/repos/create":
+            return self._create(json.loads(request.body), token)
+        match = _WRITE.fullmatch(target)
+        if match is None:
+            return None
+        repo_id, kind = match[1] or match[3], match[2] or "lfs"
+        repository = self._open("models", repo_id, token)
+        if not self._may_write(token, repo_id):
+            raise _Refused(403, None, "Forbidden: your token has no write access to this repository")
+        held = repository.commits[repository.revisions["main"]]
+        if kind == "lfs":
+            return _json(self.uploads.answer_batch(json.loads(request.body)))
+        if kind == "preupload":
+            oids = {path: blob.sha256 if blob.is_lfs else blob.oid for path, blob in held.items()}
+            return _json({"files": self.uploads.modes(json.loads(request.body)["files"], oids)})
+        files, lfs = self.uploads.read_commit(request.body)
+        kept = {path: blob.file.read_bytes() for path, blob in held.items()}
+        lfs |= {path for path, blob in held.items() if blob.is_lfs} - files.keys()
+        commit = self._commit(repository, {**kept, **files}, "main", lfs, {})
+        return _json({"success": True, "commitOid": commit, "commitUrl": f"{self.url}/{repo_id}/commit/{commit}"})
+
+    def _create(self, told: Mapping[str, Any], token: str | None) -> Answer:
+        repo_id = f"{told['organization']}/{told['name']}"
+        if not self._may_write(token, repo_id):
+            raise _Refused(403, None, f"You don't have the rights to create a model under {told['organization']}")
+        place = {"url": f"{self.url}/{repo_id}", "id": repo_id}
+        if ("models", repo_id) in self._repositories:
+            return _json({"error": "You already created this model repo", **place}, 409)
+        repository = self._repositories["models", repo_id] = _Repository("models", repo_id)
+        repository.private = told["visibility"] == "private"
+        self._commit(repository, {".gitattributes": b"*.safetensors filter=lfs\n"}, "main", set(), {})
+        return _json(place)
+
+    def _may_write(self, token: str | None, repo_id: str) -> bool:
+        return token is not None and repo_id.partition("/")[0] in self._writers[token]
+
     def _moved(self, request: SeenRequest, repo_id: str) -> Answer:
         return Answer(status=307, headers={"Location": request.target.replace(repo_id, self._aliases[repo_id], 1)})
 
     def _open(self, kind: str, repo_id: str, token: str | None) -> _Repository:
         repository = self._repositories.get((kind, repo_id))
-        may_read = token is not None and repo_id in self._tokens[token]
+        may_read = token is not None and (repo_id in self._tokens[token] or self._may_write(token, repo_id))
         if repository is None or (repository.private and not may_read):
             raise _Refused(401 if token is None else 404, "RepoNotFound", "Repository not found")
         return repository

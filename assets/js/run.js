@@ -54,12 +54,18 @@ function build(root, job, refresh) {
   );
   const charts = chartGrid(grid, job.total_steps);
   const showAnswers = answers(answered, job.job_id);
+  let offered = null;
+  const offer = (ended) => {
+    if (offered === ended.state) return;
+    offered = ended.state;
+    runExports(exported, ended);
+  };
   const show = (body) => {
     drawHead(slots, body.job, dialog);
     drawResults(slots.results, body);
     charts.append(body.series);
     charts.mark(body.job.facts.checkpoints || []);
-    if (body.job.state === "completed" && !exported.hasChildNodes()) runExports(exported, body.job.job_id);
+    if (ENDED.has(body.job.state)) offer(body.job);
     showAnswers(body.job.facts).catch(() => {}); // The next change asks again.
     if (body.log) appendLog(log, body.log);
     const told = `${body.job.state}, ${Math.floor(body.job.progress * 10) * 10} %`;

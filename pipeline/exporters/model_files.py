@@ -53,10 +53,18 @@ def _describe(config: dict[str, Any], dtype: torch.dtype, untied: bool) -> None:
             part["tie_word_embeddings"] = False
 
 
-def _complete(config: dict[str, Any], base: Path, has_template: bool, trust_remote_code: bool) -> None:
-    # Paths of the machine that wrote it.
+def without_local_paths(file: Path) -> None:
+    """Take out of a tokenizer's settings what names a file of the machine that wrote them."""
+    _edit(file, _drop_paths)
+
+
+def _drop_paths(config: dict[str, Any]) -> None:
     for name in [name for name, value in config.items() if isinstance(value, str) and Path(value).is_absolute()]:
         del config[name]
+
+
+def _complete(config: dict[str, Any], base: Path, has_template: bool, trust_remote_code: bool) -> None:
+    _drop_paths(config)
     if has_template:
         config.pop("chat_template", None)
     if ADDED_TOKENS not in config:

@@ -21,6 +21,7 @@ class ExportSource:
     adapter: Path | None
     whole: Path | None
     questions: Sequence[str]
+    run: RunDir | None
 
 
 def find_source(config: ExportJobConfig) -> ExportSource:
@@ -32,7 +33,8 @@ def find_source(config: ExportJobConfig) -> ExportSource:
     folder = Path(config.source).expanduser()
     run = next((RunDir(place) for place in (folder, folder.parent.parent) if (place / "config.json").exists()), None)
     if (folder / ADAPTER_CONFIG).exists():
-        return ExportSource(_base_of(config, folder, run), folder, None, _questions(run))
+        _refuse_scorer(run)
+        return ExportSource(_base_of(config, folder, run), folder, None, _questions(run), run)
     if run is None or run.path != folder:
         raise ModelUnavailable(
             f"{folder} is neither a run nor an adapter: it has no {ADAPTER_CONFIG}. Name the folder of a run, of a "
@@ -40,10 +42,19 @@ def find_source(config: ExportJobConfig) -> ExportSource:
         )
     if run.read_manifest() is None:
         raise ModelUnavailable(f"{folder} is not the folder of a completed run: it has no whole result.json.")
+    _refuse_scorer(run)
     training = run.read_training_config()
     if training.tuning.kind == "full":
-        return ExportSource(training.model, None, run.artifact("model"), _questions(run))
-    return ExportSource(training.model, run.artifact("adapter"), None, _questions(run))
+        return ExportSource(training.model, None, run.artifact("model"), _questions(run), run)
+    return ExportSource(training.model, run.artifact("adapter"), None, _questions(run), run)
+
+
+def _refuse_scorer(run: RunDir | None) -> None:
+    if run is not None and run.read_training_config().method.kind == "reward":
+        raise ModelUnavailable(
+            f"{run.path.name} made a reward model, which gives scores and no text; what is exported is compared by "
+            "its text. Its adapter is in the run, and with export.merged the run writes the merged model."
+        )
 
 
 def _base_of(config: ExportJobConfig, adapter: Path, run: RunDir | None) -> ModelConfig:

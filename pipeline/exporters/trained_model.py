@@ -12,7 +12,7 @@ from pipeline.exporters.parity import Answer
 
 
 class TrainedModel:
-    """A model in fp32 on the processor, with its tokenizer."""
+    """A model on the processor, with its tokenizer."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self.model = model.eval()
@@ -21,10 +21,17 @@ class TrainedModel:
         self._ends = set(ends if isinstance(ends, list) else [ends])
 
     @classmethod
-    def read(cls, base: Path, *, adapter: Path | None = None, trust_remote_code: bool = False) -> "TrainedModel":
-        """The model in `base` with the adapter; its tokenizer has the adapter's template."""
+    def read(
+        cls,
+        base: Path,
+        *,
+        adapter: Path | None = None,
+        dtype: torch.dtype = torch.float32,
+        trust_remote_code: bool = False,
+    ) -> "TrainedModel":
+        """The model in `base` with the adapter, in `dtype`; its tokenizer has the adapter's template."""
         source = {"trust_remote_code": trust_remote_code}
-        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, **source)
+        model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, **source)
         tokenizer = AutoTokenizer.from_pretrained(base, **source)
         if adapter is not None:
             model = PeftModel.from_pretrained(model, adapter)

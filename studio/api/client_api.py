@@ -10,6 +10,7 @@ from pipeline.errors import UserError
 from studio import views
 from studio.api.rest import HEALTH
 from studio.auth import Authenticator
+from studio.export_view import export_view
 from studio.preflight_request import preflight_of
 from studio.service import Studio
 
@@ -116,6 +117,31 @@ def register_endpoints(studio: Studio, authenticator: Authenticator) -> None:
         return "".join(pieces)
 
     @endpoint
+    def export(job_id: str, settings: dict[str, Any], request: gr.Request) -> dict[str, Any]:
+        """Queue an export of a run, or of an adapter from elsewhere.
+
+        Args:
+            job_id: The run's readable id or UUID; empty to export the adapter in the folder `source`.
+            settings: formats, quantizations, destinations, private, checkpoint; or source and base_model.
+
+        Returns:
+            The export, as /exports lists it.
+        """
+        job = studio.exports.start(job_id or None, settings, owner=owner_of(authenticator, request))
+        return export_view(job, studio.artifacts(job), studio.run_dir(job))
+
+    @endpoint
+    def list_exports(job_id: str, request: gr.Request) -> dict[str, Any]:
+        """The caller's exports, the newest first, with their files and what came of comparing them.
+
+        Args:
+            job_id: A run's id for its exports only; empty for all.
+        """
+        found, total = studio.exports.list(owner=owner_of(authenticator, request), run=job_id or None)
+        shown = [export_view(job, studio.artifacts(job), studio.run_dir(job)) for job in found]
+        return {"exports": shown, "total": total}
+
+    @endpoint
     def list_datasets(search: str, request: gr.Request) -> dict[str, Any]:
         """The caller's data sets, the newest first.
 
@@ -179,6 +205,8 @@ def register_endpoints(studio: Studio, authenticator: Authenticator) -> None:
     gr.api(job_status, api_name="job_status")
     gr.api(cancel_job, api_name="cancel_job")
     gr.api(generate, api_name="generate", concurrency_limit=1)
+    gr.api(export, api_name="export")
+    gr.api(list_exports, api_name="exports")
     gr.api(list_datasets, api_name="datasets")
     gr.api(import_dataset, api_name="import_dataset")
     gr.api(preview_dataset, api_name="preview_dataset")

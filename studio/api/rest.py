@@ -3,18 +3,17 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, HTTPException, Query, Request, Response
-from starlette.responses import StreamingResponse
 from starlette.routing import BaseRoute
 
 from db import jobs as job_records
 from studio import views
-from studio.api.archive import zip_folder
 from studio.api.augment_routes import add_augment_routes
 from studio.api.dataset_routes import add_dataset_routes
 from studio.api.errors import SentenceRoute
 from studio.api.experiment_routes import add_experiment_routes
 from studio.api.export_routes import add_export_routes
 from studio.api.recipe_routes import add_recipe_routes
+from studio.api.root_routes import add_root_routes
 from studio.api.secret_routes import add_secret_routes
 from studio.api.smoke_routes import add_smoke_routes
 from studio.auth import Authenticator
@@ -37,6 +36,7 @@ def build_routes(studio: Studio, authenticator: Authenticator) -> list[BaseRoute
 
     open_door = APIRouter(route_class=SentenceRoute)
     open_door.add_api_route("/health", lambda: HEALTH, methods=["GET"])
+    root = APIRouter(route_class=SentenceRoute)
     router = APIRouter(prefix="/api", route_class=SentenceRoute)
     owner_of = Depends(caller)
     _add_job_routes(router, studio, owner_of)
@@ -45,11 +45,12 @@ def build_routes(studio: Studio, authenticator: Authenticator) -> list[BaseRoute
     add_dataset_routes(router, studio, owner_of)
     add_augment_routes(router, studio, owner_of)
     add_export_routes(router, studio, owner_of)
+    add_root_routes(root, studio, owner_of)
     add_recipe_routes(router, studio, owner_of)
     add_experiment_routes(router, studio, owner_of)
     add_smoke_routes(router, studio, owner_of)
     add_secret_routes(router, studio.keys, owner_of)
-    return [*open_door.routes, *router.routes]
+    return [*open_door.routes, *router.routes, *root.routes]
 
 
 def _add_job_routes(router: APIRouter, studio: Studio, owner_of: Any) -> None:
@@ -125,14 +126,6 @@ def _add_job_routes(router: APIRouter, studio: Studio, owner_of: Any) -> None:
             "log": text,
             "log_offset": end,
         }
-
-    @router.get("/artifacts/{identifier}/download", response_model=None)
-    def download(identifier: str, owner: str = owner_of) -> StreamingResponse:
-        job, artifact = studio.artifact(identifier, owner=owner)
-        folder = studio.run_dir(job).path / artifact.path
-        name = f"{job.name}-{artifact.kind}.zip"
-        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return StreamingResponse(zip_folder(folder), media_type="application/zip", headers=headers)
 
 
 def _add_activity_routes(router: APIRouter, studio: Studio, owner_of: Any) -> None:
