@@ -158,11 +158,15 @@ class CheckpointSaved(_Event):
     path: str
 
 
+ArtifactKind = Literal["adapter", "model", "merged", "gguf", "gguf_adapter", "onnx", "card", "dataset"]
+"""Results of jobs, each a folder of this name in the run folder."""
+
+
 class ArtifactSaved(_Event):
     """A result stands at `path`, relative to the run folder."""
 
     type: Literal["artifact_saved"] = "artifact_saved"
-    kind: Literal["adapter", "model", "merged", "gguf", "dataset"]
+    kind: ArtifactKind
     path: str
     size_bytes: int
 

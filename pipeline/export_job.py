@@ -7,21 +7,24 @@ from collections.abc import Mapping
 from importlib.metadata import version
 
 from pipeline.errors import UserError
-from pipeline.events import ExportDelivered
+from pipeline.events import ArtifactKind, ExportDelivered
 from pipeline.export_config import ExportJobConfig
 from pipeline.exporters.bundle import MANIFEST, hub_name, manifest_text, read_reports, report_file
+from pipeline.exporters.card_files import CardFile
 from pipeline.exporters.destinations import DeliveredFile, deliver
 from pipeline.exporters.destinations.address import parse_destination
 from pipeline.exporters.export_steps import ExportSteps
+from pipeline.exporters.exported_files import exported_files
 from pipeline.exporters.formats import Exporter, exporter_of
 from pipeline.exporters.gate import Gate
 from pipeline.exporters.layout import places
+from pipeline.exporters.model_card import write_model_card
 from pipeline.exporters.order import ExportOrder, Report, in_percent
 from pipeline.exporters.parity import ParityReport
 from pipeline.exporters.source import find_source
 from pipeline.job_tracker import JobTracker
 from pipeline.providers.model_source import fetch_model, require_room
-from pipeline.run_dir import ArtifactKind, ManifestFile, RunDir
+from pipeline.run_dir import ManifestFile, RunDir
 
 # The merged model first: others are made of it.
 _ORDER = ("adapter", "merged", "gguf", "gguf_adapter", "onnx")
@@ -80,7 +83,7 @@ class ExportJob:
         shutil.rmtree(work, ignore_errors=True)
         self._refuse_what_differs()
         self._describe(order)
-        self._deliver(order)
+        self._deliver()
         self._complete()
 
     def _proven_before(self, name: str) -> bool:
@@ -128,6 +131,22 @@ class ExportJob:
     def _describe(self, order: ExportOrder) -> None:
         report = self.steps.begin()
         report("Writing the model card", 0.0)
+        card = self.run_dir.artifact("card")
+        shutil.rmtree(card, ignore_errors=True)
+        card.mkdir()
+        hub = next((place for place in map(parse_destination, self.config.destinations) if place.scheme == "hf"), None)
+        write_model_card(
+            card,
+            name=self.config.name,
+            source=order.source,
+            base_folder=order.base,
+            bundle=[
+                CardFile(file.path, file.format, file.number_format, file.size_bytes, self.reports.get(file.name))
+                for file in exported_files(self.tracker.artifacts, at_destination=True)
+            ],
+            repo=None if hub is None else f"{hub.container}/{hub.path}",
+        )
+        self.tracker.artifact("card")
         files = places(self.tracker.artifacts)
         text = manifest_text(
             self.config.name,
@@ -138,7 +157,7 @@ class ExportJob:
         )
         (self.run_dir.path / MANIFEST).write_text(text, encoding="utf-8")
 
-    def _deliver(self, order: ExportOrder) -> None:
+    def _deliver(self) -> None:
         files = {place: self._delivered(file) for place, file in places(self.tracker.artifacts).items()}
         manifest = self.run_dir.describe_file(self.run_dir.path / MANIFEST)
         files[MANIFEST] = self._delivered(manifest)

@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 from pipeline.errors import UserError
 from pipeline.events import (
+    ArtifactKind,
     ArtifactSaved,
     Event,
     JobCompleted,
@@ -18,7 +19,7 @@ from pipeline.events import (
     WarningRaised,
 )
 from pipeline.measurements import Measurements
-from pipeline.run_dir import ArtifactKind, Manifest, ManifestArtifact, RunDir
+from pipeline.run_dir import Manifest, ManifestArtifact, RunDir
 
 logger = logging.getLogger(__name__)
 

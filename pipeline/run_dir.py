@@ -5,17 +5,15 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from pipeline.config import AnyJobConfig, FineTuneJobConfig
 from pipeline.errors import InvalidConfig, Problem
-from pipeline.events import Event, Metrics, ScoresComputed, StopReason, append_event, read_events
+from pipeline.events import ArtifactKind, Event, Metrics, ScoresComputed, StopReason, append_event, read_events
 from pipeline.measurements import Measurements
 from pipeline.validation import parse_any_job_config
 
-ArtifactKind = Literal["adapter", "model", "merged", "gguf", "gguf_adapter", "onnx", "card", "dataset"]
 _HASH_CHUNK_BYTES = 1 << 20
 
 

@@ -9,6 +9,9 @@ from urllib.parse import quote
 from db.columns import utc_now
 from db.models import Artifact, Job
 from db.states import JobState
+from pipeline.exporters.exported_files import exported_files
+from pipeline.exporters.usage import serve_commands
+from pipeline.exporters.usage_models import read_adapter_facts
 from pipeline.run_dir import RunDir
 from studio.export_queue import EXPORTED
 from studio.views import artifact_view, iso
@@ -42,10 +45,29 @@ def export_view(job: Job, artifacts: Sequence[Artifact], folder: RunDir) -> dict
             {**artifact_view(artifact), "files": list(_files(artifact, folder.path, parity))} for artifact in artifacts
         ],
         "parity": parity,
+        "commands": _commands(job, folder) if job.state == JobState.COMPLETED else [],
         "created_at": iso(job.created_at),
         "started_at": iso(job.started_at),
         "finished_at": iso(job.finished_at),
     }
+
+
+def _commands(job: Job, folder: RunDir) -> list[dict[str, str]]:
+    """How to run the files: from the Hub where they were sent there, else from where they lie."""
+    manifest = folder.read_manifest()
+    if manifest is None:
+        return []
+    hub = next((place.removeprefix("hf://") for place in job.config.destinations if place.startswith("hf://")), None)
+    config = folder.path / "adapter" / "adapter_config.json"
+    commands = serve_commands(
+        list(exported_files(manifest.artifacts, at_destination=hub is not None)),
+        name=job.name,
+        repo=hub,
+        folder=str(folder.path),
+        base_model=job.config.base_model,
+        adapter=read_adapter_facts(config.parent) if config.exists() else None,
+    )
+    return [{"title": command.title, "language": command.language, "text": command.text} for command in commands]
 
 
 def file_of(artifact: Artifact, folder: RunDir, name: str) -> Path | None:

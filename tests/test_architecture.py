@@ -23,6 +23,7 @@ LIGHT_PIPELINE = [
     *(f"pipeline/estimate/{name}.py" for name in ("__init__", "rates", "sharding")),
     *(f"pipeline/{name}.py" for name in ("smoke", "smoke_report", "smokebench")),
     *(f"pipeline/{name}.py" for name in ("export_config", "exporters/layout", "exporters/gguf/tools")),
+    *(f"pipeline/exporters/{name}.py" for name in ("exported_files", "usage", "usage_models", "usage_place")),
     *(f"pipeline/exporters/{name}.py" for name in ("destinations/__init__", "destinations/address")),
     *(f"pipeline/data/{name}.py" for name in ("example", "mapping", "row_store", "inspection", "partition")),
     *(f"pipeline/data/{name}.py" for name in ("splits", "sources/__init__", "fetch/__init__", "integrity/report")),

@@ -13,6 +13,7 @@ from tests.server import StudioProcess
 DATA_NAMES = {"/datasets", "/import_dataset", "/preview_dataset", "/transfer"}
 PUBLIC = DATA_NAMES | {
     *("/train", "/preflight", "/jobs", "/job_status", "/cancel_job", "/generate", "/recipes", "/health"),
+    *("/export", "/exports"),
 }
 
 
@@ -53,6 +54,12 @@ def test_run_is_cancelled(client: Client, server: StudioProcess) -> None:
     server.wait_for(job_id, "cancelled", seconds=30)
     with pytest.raises(AppError, match="Only a completed run has a model to ask"):
         client.predict(job_id, "Hello", "tuned", 16, 0.0, api_name="/generate")
+
+
+def test_export_of_a_run_that_has_no_result_is_a_sentence(client: Client) -> None:
+    with pytest.raises(AppError, match="no run with the id 'nope'"):
+        client.predict("nope", {"formats": ["merged"]}, api_name="/export")
+    assert client.predict("", api_name="/exports") == {"exports": [], "total": 0}
 
 
 def test_recipes_are_found_by_their_words(client: Client) -> None:

@@ -1,4 +1,4 @@
-"""What makes a file that loads and answers, and says something else: each turns the gate red, and it says which part."""
+"""What makes a file load and answer and say something else: each turns the gate red, and it says which part."""
 
 import json
 import shutil
