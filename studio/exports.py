@@ -11,6 +11,7 @@ from db.states import JobState
 from pipeline.errors import InvalidConfig, Problem
 from pipeline.export_config import ExportJobConfig
 from pipeline.exporters.gguf.tools import require_gguf
+from pipeline.exporters.onnx.convert import require_onnx
 from pipeline.run_dir import RunDir
 from pipeline.validation import parse_export_config
 from studio.containment import contain_export
@@ -40,13 +41,15 @@ class Exports:
         Raises:
             NotFound, Forbidden: the run is not there, or not the caller's.
             InvalidConfig: there is no result, or a value is wrong.
-            GgufNotInstalled: GGUF files are wanted, and what makes them is not installed.
+            GgufNotInstalled, OnnxNotInstalled: such files are wanted, and what makes them is not installed.
         """
         training = None if run is None else self._own(run, kind="train", owner=owner)
         config = self._from_elsewhere(data) if training is None else self._of_run(training, data)
         contain_export(config, self.settings, is_own_source=training is not None)
         if {"gguf", "gguf_adapter"} & set(config.formats):
             require_gguf()
+        if "onnx" in config.formats:
+            require_onnx()
         with self.database.write() as session:
             job = queue_export(session, config, owner=owner, run=training)
         self.scheduler.wake()

@@ -18,6 +18,17 @@ _PREFIX = "base_model.model."
 _RENAMED = {".lora_magnitude_vector.weight": ".lora_magnitude_vector", ".modules_to_save.weight": ".weight"}
 _UNKNOWN = ("lora_embedding_", "lora_B.bias", "trainable_tokens", "lora_variant_")
 
+# Fields of LoRA's configuration with which its weights are not only added (peft/tuners/lora/config.py).
+_VARIANTS = (
+    "alora_invocation_tokens",
+    "arrow_config",
+    "kasa_config",
+    "layer_replication",
+    "target_parameters",
+    "use_bdlora",
+    "use_qalora",
+)
+
 
 class NotStreamable(Exception):
     """The weights cannot be merged one by one; the text says why."""
@@ -72,6 +83,9 @@ def read_adapter(folder: Path) -> AdapterWeights:
         raise NotStreamable(f"it is of the kind {config.peft_type}")
     if config.task_type == TaskType.SEQ_CLS:
         raise NotStreamable("its model scores texts with a head that the base model does not have")
+    variant = next((name for name in _VARIANTS if getattr(config, name, None)), None)
+    if variant is not None:
+        raise NotStreamable(f"it is a variant of LoRA, with {variant}")
     named = {_model_name(name): weight for name, weight in weights.items()}
     for name, weight in named.items():
         if not torch.isfinite(weight).all():

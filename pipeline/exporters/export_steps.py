@@ -34,9 +34,11 @@ class ExportSteps:
         if self._step >= 0:
             self._behind += self._shares[self._step]
         self._step += 1
-        share = self._shares[self._step]
+        behind, share, reached = self._behind, self._shares[self._step], 0.0
 
-        def report(message: str, part: float) -> None:
-            self._tracker.stage("exporting", message, progress=min(1.0, self._behind + share * min(1.0, part)))
+        def report(message: str, part: float | None = None, /) -> None:
+            nonlocal reached
+            reached = reached if part is None else max(reached, min(1.0, part))
+            self._tracker.stage("exporting", message, progress=min(1.0, behind + share * reached))
 
         return report

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
@@ -13,8 +14,11 @@ from pipeline.exporters.memory_merge import merge_in_memory
 from pipeline.exporters.merge import merge_adapter
 from pipeline.exporters.source import ExportSource
 
-Report = Callable[[str, float], None]
-"""Takes what is done now, and the share of it that is behind."""
+
+class Report(Protocol):
+    """Takes what is done now, and the share of the step that is behind; without one it stays as it was."""
+
+    def __call__(self, message: str, part: float | None = None, /) -> None: ...
 
 
 @dataclass
@@ -72,8 +76,17 @@ class ExportOrder:
                 progress=in_percent(report, "Merging"),
             )
         except NotStreamable as reason:
-            report(f"Merging in memory, because {reason}", 0.0)
+            report(f"Merging in memory, because {reason}")
             merge_in_memory(self.base, self.source.adapter, folder, dtype=torch.bfloat16, trust_remote_code=trust)
+
+
+def part_of(report: Report, start: float, end: float) -> Report:
+    """A report whose work is the part of a step from `start` to `end`."""
+
+    def scaled(message: str, part: float | None = None, /) -> None:
+        report(message, None if part is None else start + (end - start) * part)
+
+    return scaled
 
 
 def in_percent(report: Report, what: str) -> Callable[[int, int], None]:

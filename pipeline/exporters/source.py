@@ -33,7 +33,9 @@ def find_source(config: ExportJobConfig) -> ExportSource:
     folder = Path(config.source).expanduser()
     run = next((RunDir(place) for place in (folder, folder.parent.parent) if (place / "config.json").exists()), None)
     if (folder / ADAPTER_CONFIG).exists():
-        _refuse_scorer(run)
+        settings = json.loads((folder / ADAPTER_CONFIG).read_text("utf-8"))
+        if settings.get("task_type") == "SEQ_CLS":
+            raise _is_scorer(folder.name)
         return ExportSource(_base_of(config, folder, run), folder, None, _questions(run), run)
     if run is None or run.path != folder:
         raise ModelUnavailable(
@@ -42,19 +44,19 @@ def find_source(config: ExportJobConfig) -> ExportSource:
         )
     if run.read_manifest() is None:
         raise ModelUnavailable(f"{folder} is not the folder of a completed run: it has no whole result.json.")
-    _refuse_scorer(run)
     training = run.read_training_config()
+    if training.method.kind == "reward":
+        raise _is_scorer(folder.name)
     if training.tuning.kind == "full":
         return ExportSource(training.model, None, run.artifact("model"), _questions(run), run)
     return ExportSource(training.model, run.artifact("adapter"), None, _questions(run), run)
 
 
-def _refuse_scorer(run: RunDir | None) -> None:
-    if run is not None and run.read_training_config().method.kind == "reward":
-        raise ModelUnavailable(
-            f"{run.path.name} made a reward model, which gives scores and no text; what is exported is compared by "
-            "its text. Its adapter is in the run, and with export.merged the run writes the merged model."
-        )
+def _is_scorer(name: str) -> ModelUnavailable:
+    return ModelUnavailable(
+        f"{name} is a reward model, which gives scores and no text; what is exported is compared by its text. The run "
+        "keeps its adapter, and with export.merged it writes the merged model."
+    )
 
 
 def _base_of(config: ExportJobConfig, adapter: Path, run: RunDir | None) -> ModelConfig:

@@ -23,12 +23,14 @@ def build_export_step(form: Form) -> None:
     )
     formats = form.add("export.formats", _formats)
     with gr.Group(visible=False) as numbers:
-        form.add("export.quantizations")
+        form.add("export.quantizations", _quantizations)
     form.add("export.destinations", _destinations)
-    form.add("export.private")
+    form.add("export.private", _private)
+    # The same files, written by the run itself and not compared: for documents that ask for it, not for people.
+    form.add("export.merged", lambda leaf: gr.Checkbox(value=False, visible=False, elem_id=element_id(leaf.path)))
     form.add_rest("export.")
     formats.change(  # type: ignore[attr-defined]
-        lambda chosen: gr.update(visible="gguf" in (chosen or ())),
+        lambda chosen: gr.update(visible="gguf" in chosen),
         formats,
         numbers,
         queue=False,
@@ -45,6 +47,20 @@ def _formats(leaf: ConfigField) -> gr.CheckboxGroup:
         value=[],
         elem_id=element_id(leaf.path),
     )
+
+
+def _quantizations(leaf: ConfigField) -> gr.CheckboxGroup:
+    return gr.CheckboxGroup(
+        list(leaf.options),
+        label="Number formats of the GGUF files",
+        info="One file each: q8_0 hardly differs from the model, q4_k_m is half its size.",
+        value=list(leaf.default),
+        elem_id=element_id(leaf.path),
+    )
+
+
+def _private(leaf: ConfigField) -> gr.Checkbox:
+    return gr.Checkbox(label="A new repository on the Hub is private", value=True, elem_id=element_id(leaf.path))
 
 
 def _destinations(leaf: ConfigField) -> gr.Textbox:

@@ -1,6 +1,6 @@
 """One module a format: how its files are made, and how they are opened to be asked. A module's name is the format's."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import import_module
@@ -9,16 +9,20 @@ from typing import Protocol, cast
 
 from pipeline.exporters.gate import Gate
 from pipeline.exporters.order import ExportOrder, Report
-from pipeline.exporters.parity import Speaker
+from pipeline.exporters.parity import ParityCheck, Speaker
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Files that were made, to be compared with the trained model. `name` is the file's, or the format's."""
+    """Files that were made, to be compared with the trained model. `name` is the file's, or the format's.
+
+    `further` are checks of its own, asked while it is open.
+    """
 
     name: str
     number_format: str
     opened: Callable[[], AbstractContextManager[Speaker]]
+    further: Callable[[Speaker], Sequence[ParityCheck]] = lambda speaker: ()
 
 
 class Exporter(Protocol):

@@ -1,4 +1,4 @@
-"""GGUF files of the whole model, one for each number format, each with a Modelfile for Ollama."""
+"""GGUF files of the whole model, one for each number format, with a Modelfile for Ollama and what sees pictures."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -8,9 +8,11 @@ from pipeline.exporters.formats import Candidate
 from pipeline.exporters.gate import Gate
 from pipeline.exporters.gguf.convert import convert, quantize
 from pipeline.exporters.gguf.modelfile import modelfile
-from pipeline.exporters.gguf.runtime import served
+from pipeline.exporters.gguf.runtime import GgufModel, served
 from pipeline.exporters.gguf.tools import require_gguf
-from pipeline.exporters.order import ExportOrder, Report
+from pipeline.exporters.gguf.vision import check_pictures, convert_vision, has_vision
+from pipeline.exporters.order import ExportOrder, Report, part_of
+from pipeline.exporters.parity import ParityCheck, Speaker
 
 WHOLE_TYPES = ("bf16", "f16")
 # Bits a weight of a file, of 16: what each type takes at most where rows are no multiple of 256, as those of small
@@ -32,19 +34,32 @@ def needed_bytes(size_bytes: int, quantizations: tuple[str, ...]) -> int:
 def make(order: ExportOrder, folder: Path, *, gate: Gate, report: Report) -> Iterator[Candidate]:
     """A file for each number format. Raises GgufFailed with the last words of a program of llama.cpp."""
     kinds = order.quantizations
-    model = order.whole(lambda message, share: report(message, 0.2 * share))
+    model = order.whole(part_of(report, 0.0, 0.2))
     source = folder / f"{order.name}-bf16.gguf"
     if any(kind != "f16" for kind in kinds):
         report("Converting to GGUF", 0.2)
         convert(model, source, dtype="bf16")
+    eyes = folder / f"{order.name}-mmproj-f16.gguf" if has_vision(model) else None
+    if eyes is not None:
+        convert_vision(model, eyes)
     for place, kind in enumerate(kinds):
         file = folder / f"{order.name}-{kind}.gguf"
-        report(f"Writing and trying {file.name}", 0.4 + 0.6 * place / len(kinds))
+        report(f"Writing {file.name}", 0.4 + 0.6 * place / len(kinds))
         if kind == "f16":
             convert(model, file, dtype="f16")
         elif kind != "bf16":
             quantize(source, file, kind)  # type: ignore[arg-type] - the document has no others
         file.with_suffix(".Modelfile").write_text(modelfile(model, file.name), encoding="utf-8")
-        yield Candidate(file.name, kind, partial(served, file))
+        if eyes is None:
+            yield Candidate(file.name, kind, partial(served, file))
+        else:
+            sees = partial(_sees_the_same, model=model, number_format=kind)
+            yield Candidate(file.name, kind, partial(served, file, vision=eyes), sees)
     if "bf16" not in kinds:
         source.unlink(missing_ok=True)
+
+
+def _sees_the_same(file: Speaker, *, model: Path, number_format: str) -> list[ParityCheck]:
+    if not isinstance(file, GgufModel):
+        raise TypeError("only a file that llama.cpp serves is asked about pictures")
+    return [check_pictures(file, model, number_format=number_format)]

@@ -11,6 +11,7 @@ from pipeline.exporters.gguf.convert import convert
 from pipeline.exporters.gguf.lora_adapter import convert_adapter
 from pipeline.exporters.gguf.runtime import GgufModel, served
 from pipeline.exporters.gguf.tools import require_gguf
+from pipeline.exporters.model_files import TEMPLATE_FILE
 from pipeline.exporters.order import ExportOrder, Report
 
 
@@ -35,8 +36,8 @@ def make(order: ExportOrder, folder: Path, *, gate: Gate, report: Report) -> Ite
     report("Converting the base model, to try the adapter on", 0.2)
     order.work.mkdir(exist_ok=True)
     base = order.work / "base-bf16.gguf"
-    convert(order.base, base, dtype="bf16")
-    report(f"Trying {file.name}", 0.6)
+    template = adapter / TEMPLATE_FILE
+    convert(order.base, base, dtype="bf16", template=template if template.exists() else None)
 
     def opened() -> AbstractContextManager[GgufModel]:
         return served(base, adapter=file)

@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.errors import InvalidConfig, Problem
 from pipeline.exporters.formats import Candidate
 from pipeline.exporters.gate import Gate
-from pipeline.exporters.order import ExportOrder, Report
+from pipeline.exporters.order import ExportOrder, Report, part_of
 
 
 def require() -> None:
@@ -24,5 +24,5 @@ def make(order: ExportOrder, folder: Path, *, gate: Gate, report: Report) -> Ite
     if order.source.whole is not None:
         told = "A full fine-tune already is a whole model, saved by the run. Choose gguf or onnx to make files of it."
         raise InvalidConfig([Problem("formats", told)])
-    order.merge_into(folder, report)
+    order.merge_into(folder, part_of(report, 0.0, 0.4))
     yield Candidate("merged", "bf16", lambda: nullcontext(gate.whole(folder)))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,7 @@ from pipeline.errors import UserError
 from pipeline.exporters.gguf.convert_process import PRE_TOKENIZER
 from pipeline.exporters.gguf.sentencepiece_file import JSON_FILE, MODEL_FILE, write_sentencepiece
 from pipeline.exporters.gguf.tools import CONVERTER, QUIET_ENVIRONMENT, converter, quantizer
-from pipeline.exporters.model_files import ADDED_TOKENS, TOKENIZER_CONFIG, added_tokens
+from pipeline.exporters.model_files import ADDED_TOKENS, TEMPLATE_FILE, TOKENIZER_CONFIG, added_tokens
 
 WholeType = Literal["bf16", "f16"]
 QuantizedType = Literal["q8_0", "q6_k", "q5_k_m", "q4_k_m", "q3_k_m", "q2_k"]
@@ -31,20 +32,20 @@ class GgufFailed(UserError):
     code = "gguf_failed"
 
 
-def convert(model: Path, target: Path, *, dtype: WholeType) -> None:
-    """Write the model in the folder `model` as one GGUF file.
+def convert(model: Path, target: Path, *, dtype: WholeType, template: Path | None = None) -> None:
+    """Write the model in the folder `model` as one GGUF file. `template`: a chat template in place of the model's.
 
     Raises:
         GgufNotInstalled: there is no converter.
         GgufFailed: the converter does not know the model, or cannot write.
     """
-    tools = converter()
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".stage-") as folder:
         stage = Path(folder)
-        config = _stage(model, stage)
+        config = stage_model(model, stage)
+        if template is not None:
+            _use_template(stage, template)
         arguments = [str(stage), "--outtype", dtype, "--outfile", str(target)]
-        command = [sys.executable, "-m", "pipeline.exporters.gguf.convert_process", str(tools), CONVERTER, *arguments]
-        _run(command, what="Converting", environment={PRE_TOKENIZER: _pre_tokenizer(stage, config)})
+        run_converter(CONVERTER, arguments, environment={PRE_TOKENIZER: _pre_tokenizer(stage, config)})
 
 
 def quantize(whole: Path, target: Path, kind: QuantizedType) -> None:
@@ -57,8 +58,22 @@ def quantize(whole: Path, target: Path, kind: QuantizedType) -> None:
     _run([*quantizer(), str(whole), str(target), kind.upper()], what=f"Quantizing to {kind}", environment={})
 
 
-def _stage(model: Path, stage: Path) -> dict[str, Any]:
-    """A folder like the model's, whose own files stay as they are."""
+def run_converter(script: str, arguments: Sequence[str], *, environment: Mapping[str, str] | None = None) -> None:
+    """Run a converter of llama.cpp, `script`, in a process of its own.
+
+    Raises:
+        GgufNotInstalled: there is none.
+        GgufFailed: it failed.
+    """
+    command = [sys.executable, "-m", "pipeline.exporters.gguf.convert_process", str(converter()), script, *arguments]
+    _run(command, what="Converting", environment={} if environment is None else environment)
+
+
+def stage_model(model: Path, stage: Path) -> dict[str, Any]:
+    """Fill the folder `stage` with what a converter needs of the model in `model`, whose own files stay as they are.
+
+    Returns the model's configuration.
+    """
     for file in model.iterdir():
         if file.is_file():
             (stage / file.name).symlink_to(file.resolve())
@@ -73,6 +88,17 @@ def _stage(model: Path, stage: Path) -> dict[str, Any]:
     if config["model_type"] in _WITH_SENTENCEPIECE and not (stage / MODEL_FILE).exists():
         write_sentencepiece(stage)
     return config
+
+
+def _use_template(stage: Path, template: Path) -> None:
+    (stage / TEMPLATE_FILE).unlink(missing_ok=True)
+    shutil.copyfile(template, stage / TEMPLATE_FILE)
+    settings = stage / TOKENIZER_CONFIG
+    document = json.loads(settings.read_text("utf-8"))
+    # The converter prefers one that is written here.
+    if document.pop("chat_template", None) is not None:
+        settings.unlink()
+        settings.write_text(json.dumps(document), encoding="utf-8")
 
 
 def _pre_tokenizer(stage: Path, config: Mapping[str, Any]) -> str:

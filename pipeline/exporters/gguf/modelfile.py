@@ -51,13 +51,22 @@ def modelfile(model: Path, file_name: str) -> str:
 
     For families that are not Gemma, Ollama takes template and end from the file.
     """
+    return _written(model, f"FROM ./{file_name}\n")
+
+
+def adapter_modelfile(model: Path, file_name: str, adapter_name: str) -> str:
+    """The same with the GGUF adapter `adapter_name` on the file, which is the base model's."""
+    return _written(model, f"FROM ./{file_name}\nADAPTER ./{adapter_name}\n")
+
+
+def _written(model: Path, first: str) -> str:
     config = json.loads((model / "config.json").read_text("utf-8"))
     family = _FAMILIES.get(config["model_type"], "")
     text_config = config.get("text_config", config)
     context = min(_MOST_CONTEXT, int(text_config.get("max_position_embeddings", _MOST_CONTEXT)))
     licence = next((file.read_text("utf-8") for file in sorted(model.glob("LICEN[CS]E*")) if file.is_file()), "")
     parts = [
-        f"FROM ./{file_name}\n",
+        first,
         family,
         _GEMMA_SAMPLING if family else "",
         f"PARAMETER num_ctx {context}\n",

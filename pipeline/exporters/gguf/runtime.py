@@ -54,6 +54,17 @@ class GgufModel:
         )
         return values
 
+    def next_tokens(self, messages: Sequence[Mapping[str, Any]], *, count: int) -> dict[int, float]:
+        """The likeliest next tokens after the conversation, with their log-probabilities.
+
+        Its turns may show images, in the parts of OpenAI's API.
+        """
+        letter = self.token_ids("a", add_special=False)[-1]
+        settings = {"max_tokens": 1, "temperature": -1.0, "logprobs": True, "top_logprobs": count}
+        body = {"messages": list(messages), **settings, "logit_bias": [[letter, 1e4]]}
+        done = self._ask("/v1/chat/completions", body)["choices"][0]["logprobs"]["content"][0]
+        return {int(item["id"]): float(item["logprob"]) for item in done["top_logprobs"]}
+
     def answer(self, tokens: Sequence[int], *, limit: int) -> Answer:
         """The greedy continuation of the prompt, at most `limit` tokens."""
         done = self._complete(tokens, limit=limit)
@@ -77,8 +88,8 @@ class GgufModel:
 
 
 @contextmanager
-def served(file: Path) -> Iterator[GgufModel]:
-    """The GGUF file, served while the body lasts.
+def served(file: Path, *, adapter: Path | None = None, vision: Path | None = None) -> Iterator[GgufModel]:
+    """The GGUF file, served while the body lasts; with a GGUF adapter on it, or with a projector for images.
 
     Raises:
         GgufNotInstalled: there is no runtime.
@@ -86,7 +97,10 @@ def served(file: Path) -> Iterator[GgufModel]:
     """
     require_runtime()
     key = secrets.token_hex(16)
-    command = [sys.executable, "-m", "pipeline.exporters.gguf.runtime_process", str(file), str(_CONTEXT)]
+    named = {"model": file, "adapter": adapter, "vision": vision}
+    document = {name: str(place) for name, place in named.items() if place is not None}
+    arguments = [json.dumps(document), str(_CONTEXT)]
+    command = [sys.executable, "-m", "pipeline.exporters.gguf.runtime_process", *arguments]
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         process = subprocess.Popen(  # noqa: S603 - our own module
             command,

@@ -1,6 +1,7 @@
 """Serves one GGUF file on this machine in a process of its own, until its standard input ends.
 
-It prints its address as a line of JSON. LAPIDARY_RUNTIME_KEY is the key that requests must have.
+Its arguments are the files as JSON, of a model and perhaps an adapter and a projector for images, and how many tokens a
+conversation may have. It prints its address as a line of JSON. LAPIDARY_RUNTIME_KEY is the key that requests must have.
 """
 
 import json
@@ -14,8 +15,14 @@ def main() -> None:
     """Serve."""
     import xllamacpp  # type: ignore[import-not-found]
 
+    files = json.loads(sys.argv[1])
     settings = xllamacpp.CommonParams()
-    settings.model.path = sys.argv[1]
+    settings.model.path = files["model"]
+    if "adapter" in files:
+        settings.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(files["adapter"], 1.0)]
+    if "vision" in files:
+        settings.mmproj.path = files["vision"]
+        settings.mmproj_use_gpu = False
     settings.n_ctx = int(sys.argv[2])
     settings.n_parallel = 1
     settings.offline, settings.ui, settings.warmup = True, False, False

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.export_config import ExportJobConfig
 from pipeline.validation import parse_any_job_config
-from tests.pipeline.exporters.families import build_family, train_adapter
+from tests.pipeline.exporters.families import FAMILIES, build_family, train_adapter
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_adapter_becomes_files_that_are_proven(adapter: Path, tmp_path: Path) ->
     assert 'PARAMETER stop "<end_of_turn>"\n' in modelfile
     assert "PARAMETER num_ctx 256\n" in modelfile
     manifest = json.loads((tmp_path / "out" / "result.json").read_text("utf-8"))
-    assert {artifact["kind"] for artifact in manifest["artifacts"]} == {"merged", "gguf"}
+    assert {artifact["kind"] for artifact in manifest["artifacts"]} == {"merged", "gguf", "card"}
     report = json.loads((tmp_path / "out" / "gguf" / "stones-q8_0.gguf.parity.json").read_text("utf-8"))
     assert all(check["passed"] for check in report["checks"])
     assert {check["name"] for check in report["checks"]} == {
@@ -52,6 +52,32 @@ def test_adapter_becomes_files_that_are_proven(adapter: Path, tmp_path: Path) ->
     }
     progress = [event["progress"] for event in events_of(tmp_path / "out") if event["type"] == "stage_started"]
     assert progress == sorted(progress)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_becomes_files_of_every_format(family: str, tmp_path: Path) -> None:
+    learned = train_adapter(build_family(family, tmp_path / "base"), tmp_path / "adapter")
+    out = tmp_path / "out"
+    formats = ["adapter", "merged", "gguf", "gguf_adapter", "onnx"]
+    if family == "gemma3n":
+        # An adapter of all its layers has some that llama.cpp keeps as one.
+        refused = export(tmp_path / "refused", str(learned), "--format", "gguf_adapter")
+        assert (refused.returncode, "Export merged or gguf instead" in refused.stderr) == (1, True)
+        formats.remove("gguf_adapter")
+    done = export(out, str(learned), "--format", *formats, "--quantization", "none", "f16", "q8_0", "q4_k_m", "q2_k")
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((out / "manifest.json").read_text("utf-8"))
+    assert set(manifest["parity"]) == {
+        "adapter",
+        "merged",
+        "onnx",
+        *(["my-model-lora-f16.gguf"] if "gguf_adapter" in formats else []),
+        *(f"my-model-{kind}.gguf" for kind in ("bf16", "f16", "q8_0", "q4_k_m", "q2_k")),
+    }
+    assert all(check["passed"] for report in manifest["parity"].values() for check in report["checks"])
+    assert not (out / "work").exists()
+    assert str(tmp_path) not in "".join(file.read_text("utf-8") for file in out.rglob("card/*.md"))
 
 
 @pytest.mark.slow
