@@ -62,6 +62,11 @@ def main(arguments: Sequence[str]) -> int:
             return _generate(parsed)
         case "export":
             return _export(parsed)
+        case "reproduce":
+            _prepare_environment()
+            from pipeline.reproduce_command import reproduce
+
+            return reproduce(RunDir(parsed.run_dir.resolve()), parsed.output_dir)
         case "inspect":
             from pipeline.inspect_command import inspect_source
 

@@ -58,6 +58,11 @@ def command_parser() -> argparse.ArgumentParser:
     )
     export.add_argument("--public", action="store_true", help="a repository that is made on the Hub is not private")
     export.add_argument("--output-dir", type=Path, help="where the files go [default: $LAPIDARY_HOME/runs/NAME-TIME]")
+    again = commands.add_parser(
+        "reproduce", help="write a run as YAML, as a command, and as a script on TRL alone", allow_abbrev=False
+    )
+    again.add_argument("run_dir", type=Path, help="folder of a run that has saved a result or a checkpoint")
+    again.add_argument("--output-dir", type=Path, required=True, help="where job.yaml, train.py and its rows go")
     look = commands.add_parser("inspect", help="show what a data set holds, as a run would read it", allow_abbrev=False)
     look.add_argument("source", help="a file, a folder, a Hugging Face id or an address")
     look.add_argument("--model", help="base model whose chat template and tokens are shown; a Hub id or a folder")

@@ -103,8 +103,10 @@ class ExportJob:
             shutil.rmtree(left, ignore_errors=True)
         partial.mkdir()
         for candidate in exporter.make(order, partial, gate=gate, report=report):
+            report(f"Comparing {candidate.name} with the trained model")
             with candidate.opened() as speaker:
                 judged = gate.judge(speaker, number_format=candidate.number_format)
+                judged.checks.extend(candidate.further(speaker))
             text = judged.model_dump_json(indent=2)
             (partial / report_file(name, candidate.name)).write_text(text, encoding="utf-8")
         partial.rename(folder)

@@ -33,6 +33,7 @@ from studio.keys import Keys, without_studio_secrets
 from studio.launchers.local import LocalLauncher
 from studio.recipes import Recipes
 from studio.registry import Registry
+from studio.reproduction import Reproduction
 from studio.scheduler import Scheduler
 from studio.secret_key import SecretKey
 from studio.service import Studio
@@ -108,6 +109,7 @@ def build_studio(settings: Settings, environment: dict[str, str]) -> Studio:
             history=lambda device: _history(database, device),
         ),
         trials=Trials(settings, scheduler, environment),
+        reproduction=Reproduction(settings, environment),
     )
 
 

@@ -30,6 +30,7 @@ from studio.line_client import RequestFailed
 from studio.preflight import PreflightFailed, check_before_start, check_fully, check_quickly, find_fit
 from studio.recipes import Recipes
 from studio.registry import Forbidden, Registry
+from studio.reproduction import Reproduction
 from studio.scheduler import Scheduler
 from studio.settings import Settings
 from studio.smoke import Trials
@@ -58,6 +59,7 @@ class Studio:
         recipes: Recipes,
         estimator: Estimator,
         trials: Trials,
+        reproduction: Reproduction,
     ) -> None:
         self.settings = settings
         self.database = database
@@ -72,6 +74,7 @@ class Studio:
         self.recipes = recipes
         self.estimator = estimator
         self.trials = trials
+        self.reproduction = reproduction
 
     # Runs
 

@@ -12,6 +12,14 @@ PROJECT = Path(__file__).parents[1]
 MAY_IMPORT = {"pipeline": {"pipeline"}, "db": {"db", "pipeline"}, "studio": {"studio", "db", "pipeline"}}
 OURS = {"app", "studio", "db", "pipeline", "tests", "benchmarks"}
 HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "unsloth"}
+
+
+def _light_of_reproduction() -> list[Path]:
+    """All but what reads and tokenises rows."""
+    heavy = {"training_rows.py", "trl_tokens.py"}
+    return [path for path in sorted((PROJECT / "pipeline" / "reproduce").glob("*.py")) if path.name not in heavy]
+
+
 LIGHT_PIPELINE = [
     *(f"pipeline/{name}.py" for name in ("__init__", "config", "config_base", "data_config", "errors", "events")),
     *(f"pipeline/{name}.py" for name in ("method_config", "reward_config", "training_config")),
@@ -25,6 +33,7 @@ LIGHT_PIPELINE = [
     *(f"pipeline/{name}.py" for name in ("export_config", "exporters/layout", "exporters/gguf/tools")),
     *(f"pipeline/exporters/{name}.py" for name in ("exported_files", "usage", "usage_models", "usage_place")),
     *(f"pipeline/exporters/{name}.py" for name in ("destinations/__init__", "destinations/address")),
+    *(str(path.relative_to(PROJECT)) for path in _light_of_reproduction()),
     *(f"pipeline/data/{name}.py" for name in ("example", "mapping", "row_store", "inspection", "partition")),
     *(f"pipeline/data/{name}.py" for name in ("splits", "sources/__init__", "fetch/__init__", "integrity/report")),
     *(str(path.relative_to(PROJECT)) for path in sorted((PROJECT / "pipeline" / "checks").glob("*.py"))),

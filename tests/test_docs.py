@@ -22,6 +22,7 @@ SHOWN_PACKAGES = ("pipeline", "db", "studio")
 # Packages whose folder stands for the modules in it.
 FOLDED = ("pipeline/augment", "pipeline/data/fetch", "pipeline/data/integrity", "pipeline/data/shapes")
 FOLDED += ("pipeline/data/sources", "pipeline/evaluation/metrics", "pipeline/rewards", "pipeline/trackers")
+FOLDED += ("pipeline/exporters/destinations", "pipeline/reproduce")
 
 
 def tree_of_readme() -> set[str]:

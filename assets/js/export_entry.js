@@ -1,6 +1,7 @@
 // One export: where it stands, its files and whether they say what the model says, where they went, how to run them.
 
 import { post } from "./api.js";
+import { copyButton } from "./copy.js";
 import { h } from "./dom.js";
 import { bytes, duration } from "./format.js";
 import { ENDED, badge, callout, progress } from "./parts.js";
@@ -60,7 +61,10 @@ function delivered(places) {
 function commands(item, open) {
   if (!item.commands.length) return null;
   const key = `${item.id}/commands`;
-  const shown = ({ title, text }) => [h("p", { class: "lap-meta" }, title), h("pre", { class: "lap-code", tabindex: "0" }, text)];
+  const shown = ({ title, text }) => [
+    h("p", { class: "lap-cluster" }, h("span", { class: "lap-meta" }, title), copyButton(title, text)),
+    h("pre", { class: "lap-code", tabindex: "0" }, text),
+  ];
   return h("details", { class: "lap-files", "data-key": key, open: open.has(key) }, h("summary", {}, "How to run it"), item.commands.flatMap(shown));
 }
 

@@ -7,6 +7,7 @@ import { h, replace } from "./dom.js";
 import { runExports } from "./exports.js";
 import { ago, bytes, count, duration, elapsed, number } from "./format.js";
 import { ENDED, badge, callout, empty, header, link, progress, troubleBox } from "./parts.js";
+import { runReproduction } from "./reproduce.js";
 import { resourceLines } from "./resources.js";
 
 const LIVE_MS = 1000;
@@ -43,12 +44,14 @@ function build(root, job, refresh) {
   const grid = h("div", { class: "lap-grid", style: "--lap-grid-min: 420px" });
   const answered = h("section", { class: "lap-section" });
   const exported = h("section", { class: "lap-section" });
+  const repeated = h("section", { class: "lap-section" });
   const log = h("div", { class: "lap-log", role: "log", tabindex: "0", "aria-label": "Log", "aria-live": "off" });
   const dialog = cancelDialog(job, refresh);
   replace(
     root, slots.head, announcer, slots.status, slots.stats, grid, answered,
     h("section", { class: "lap-section" }, h("h2", {}, "Results"), slots.results),
     exported,
+    repeated,
     h("section", { class: "lap-section" }, h("h2", {}, "Log"), log),
     dialog,
   );
@@ -59,6 +62,7 @@ function build(root, job, refresh) {
     if (offered === ended.state) return;
     offered = ended.state;
     runExports(exported, ended);
+    runReproduction(repeated, ended);
   };
   const show = (body) => {
     drawHead(slots, body.job, dialog);

@@ -13,6 +13,7 @@ from studio.api.errors import SentenceRoute
 from studio.api.experiment_routes import add_experiment_routes
 from studio.api.export_routes import add_export_routes
 from studio.api.recipe_routes import add_recipe_routes
+from studio.api.reproduce_routes import add_reproduce_routes
 from studio.api.root_routes import add_root_routes
 from studio.api.secret_routes import add_secret_routes
 from studio.api.smoke_routes import add_smoke_routes
@@ -45,6 +46,7 @@ def build_routes(studio: Studio, authenticator: Authenticator) -> list[BaseRoute
     add_dataset_routes(router, studio, owner_of)
     add_augment_routes(router, studio, owner_of)
     add_export_routes(router, studio, owner_of)
+    add_reproduce_routes(router, studio, owner_of)
     add_root_routes(root, studio, owner_of)
     add_recipe_routes(router, studio, owner_of)
     add_experiment_routes(router, studio, owner_of)

@@ -27,8 +27,12 @@ _REFUSED: Mapping[str, str] = {
     **dict.fromkeys(("use_bdlora", "use_qalora", "arrow_config", "kasa_config"), "it is a variant of LoRA"),
     "fan_in_fan_out": "it changes layers that keep their weights transposed",
 }
-# Layers of Gemma 3n that the converter stacks (conversion/gemma.py).
-_STACKED = ("altup_projections", "altup_unembed_projections")
+# Layers of Gemma 3n and 4 on which no adapter acts there (conversion/gemma.py, src/models/gemma4.cpp).
+_LEFT_ALONE = {
+    "altup_projections": "keeps as one with others",
+    "altup_unembed_projections": "keeps as one with others",
+    "per_layer_model_projection": "multiplies without adapters",
+}
 _WAY_OUT = "Export merged or gguf instead, which have it in the model's weights."
 
 
@@ -75,9 +79,10 @@ def _changes(adapter: Path) -> Mapping[str, LoraChange]:
         found = read_adapter(adapter)
     except NotStreamable as error:
         raise _refusal(str(error)) from error
-    stacked = next((name for name in found.changes if any(part in name for part in _STACKED)), None)
-    if stacked is not None:
-        raise _refusal(f"it changes {stacked}, which llama.cpp keeps as one with others")
+    for part, reason in _LEFT_ALONE.items():
+        changed = next((name for name in found.changes if part in name), None)
+        if changed is not None:
+            raise _refusal(f"it changes {changed}, which llama.cpp {reason}")
     if found.replaced:
         raise _refusal(f"it has trained {min(found.replaced)} as a whole")
     if not found.changes:
