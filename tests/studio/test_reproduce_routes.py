@@ -41,7 +41,7 @@ def test_rows_come_with_the_script(server: StudioProcess, run: dict[str, Any]) -
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline and any((server.home / "tmp").glob("*.zip")):
         time.sleep(0.05)
-    assert list((server.home / "tmp").iterdir()) == []
+    assert list((server.home / "tmp").glob("*.zip")) == []
 
 
 def test_run_without_a_result_has_no_script_yet(server: StudioProcess) -> None:
