@@ -24,7 +24,7 @@ export function exportEntry(item, refresh, open) {
   return h(
     "section",
     { class: "lap-export-entry", "aria-label": `Export: ${what}` },
-    h("p", { class: "lap-cluster" }, badge(item), h("strong", {}, what), /^checkpoint-/.test(item.source) ? h("span", { class: "lap-meta" }, item.source.replace("-", " of step ")) : null, button || null),
+    h("p", { class: "lap-cluster" }, badge(item), h("strong", {}, item.job_id === null ? `${item.name}: ${what}` : what), /^checkpoint-/.test(item.source) ? h("span", { class: "lap-meta" }, item.source.replace("-", " of step ")) : null, button || null),
     ended ? null : progress(item, item.message || "Waiting for its turn", item.eta_seconds === null ? "" : `${duration(item.eta_seconds)} left`),
     item.error ? callout("error", title(item), item.error.message) : null,
     reports(item.parity),

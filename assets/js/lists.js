@@ -2,6 +2,7 @@
 
 import { poll, post, request } from "./api.js";
 import { h, replace } from "./dom.js";
+import { otherExports } from "./exports.js";
 import { ago, count, duration, elapsed, number } from "./format.js";
 import { ENDED, badge, empty, header, icon, link, progress, runLink, troubleBox } from "./parts.js";
 
@@ -67,6 +68,9 @@ function outcome(job) {
 }
 
 export function runs(root) {
+  const others = h("section", { class: "lap-section" });
+  root.after(others);
+  otherExports(others);
   jobsPage(root, (jobs) => {
     const table = jobs.length ? runTable(jobs) : empty("No runs yet", "A run fine-tunes one model on one data set.", link("New run", "/new", "lap-button--primary"));
     replace(root, header("Runs", jobs.length ? `${count(jobs.length)} in all` : null, jobs.length ? link("New run", "/new", "lap-button--primary") : null), table);

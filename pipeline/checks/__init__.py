@@ -16,6 +16,7 @@ from pipeline.checks.data import (
     check_evaluation_split,
     check_integrity_report,
 )
+from pipeline.checks.exports import check_export_destinations, check_export_formats, check_export_of_scorer
 from pipeline.checks.facts import Facts
 from pipeline.checks.finding import Finding
 from pipeline.checks.hardware import check_adapter_on_cpu, check_attention, check_packing_attention, check_precision
@@ -58,6 +59,9 @@ CHECKS: tuple[Callable[[FineTuneJobConfig, Facts], list[Finding]], ...] = (
     check_logging,
     check_trackers,
     check_tracker_key,
+    check_export_formats,
+    check_export_of_scorer,
+    check_export_destinations,
     check_disk_space,
     check_memory,
     check_merge_memory,

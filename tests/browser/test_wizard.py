@@ -171,3 +171,22 @@ def test_longest_batch_is_tried_on_the_page(page: Page, server: StudioProcess) -
     page.get_by_role("button", name="Try the longest batch").click()
     expect(page.locator("#smoke-result")).to_contain_text("92 tokens", timeout=90_000)
     expect(page.locator("#start-run")).to_be_enabled()
+
+
+def test_exports_that_were_chosen_survive_a_reload(page: Page, server: StudioProcess) -> None:
+    page.goto(f"{server.url}/new?demo=1")
+    page.get_by_role("tab", name="Export").click()
+    numbers = page.locator("#field-export-quantizations")
+    expect(numbers).to_be_hidden()
+    page.get_by_label("GGUF, for llama.cpp, Ollama and LM Studio").check()
+    expect(numbers).to_be_visible()
+    numbers.get_by_label("q4_k_m").check()
+    places = page.get_by_label("Also send them to")
+    fill(places, "hf://me/gems")
+    with page.expect_response("**/gradio_api/**"):
+        places.blur()
+    page.wait_for_timeout(500)
+    page.goto(f"{server.url}/new")
+    expect(page.get_by_label("GGUF, for llama.cpp, Ollama and LM Studio")).to_be_checked()
+    expect(numbers.get_by_label("q4_k_m")).to_be_checked()
+    expect(page.get_by_label("Also send them to")).to_have_value("hf://me/gems")
