@@ -8,8 +8,8 @@ import pytest
 
 from tests.estimates import write_rates
 
-# Several workers share the processor, and OpenMP programs with as many threads each wait for one another. torch reads it
-# when it is imported, in this process and in those that tests start.
+# Several workers share the processor, and OpenMP programs with as many threads each wait for one another. torch reads
+# it when it is imported, in this process and in those that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 _USERS_SETTINGS = ("HF_TOKEN", "HF_HOME", "HF_HUB_CACHE", "DATABASE_URL", "WANDB_API_KEY")
 
