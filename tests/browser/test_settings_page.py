@@ -48,7 +48,7 @@ def save(page: Page, value: str, *, name: str | None = None) -> None:
     page.locator("#save-key").click()
 
 
-def test_key_is_saved_replaced_and_deleted(page: Page, address: str, keys: Keys) -> None:
+def test_key_is_saved_replaced_and_deleted(address: str, page: Page, keys: Keys) -> None:
     sent: list[str] = []
     page.on("response", lambda response: sent.append(response.text()) if "/run/" in response.url else None)
     page.goto(address)
@@ -85,7 +85,7 @@ def test_key_is_saved_replaced_and_deleted(page: Page, address: str, keys: Keys)
     assert VALUE not in page.content()
 
 
-def test_refused_key_is_explained_and_not_stored(page: Page, address: str, keys: Keys) -> None:
+def test_refused_key_is_explained_and_not_stored(address: str, page: Page, keys: Keys) -> None:
     page.goto(address)
     expect(page.locator("#stored-keys")).to_contain_text("No key is stored")
     save(page, "", name="LD_PRELOAD")
@@ -94,7 +94,7 @@ def test_refused_key_is_explained_and_not_stored(page: Page, address: str, keys:
     assert keys.list_secrets(owner=LOCAL_OWNER) == []
 
 
-def test_key_that_cannot_be_read_says_so(page: Page, address: str, keys: Keys, tmp_path: Path) -> None:
+def test_key_that_cannot_be_read_says_so(address: str, page: Page, keys: Keys, tmp_path: Path) -> None:
     page.goto(address)
     expect(page.locator("#stored-keys")).to_contain_text("No key is stored")
     save(page, VALUE)
@@ -109,7 +109,7 @@ def test_key_that_cannot_be_read_says_so(page: Page, address: str, keys: Keys, t
     expect(page.locator("#stored-keys tbody")).to_contain_text("Ready")
 
 
-def test_page_says_where_keys_are(page: Page, address: str, tmp_path: Path) -> None:
+def test_page_says_where_keys_are(address: str, page: Page, tmp_path: Path) -> None:
     page.goto(address)
     expect(page.get_by_text("Where your keys are")).to_be_visible()
     expect(page.get_by_text(f"{tmp_path}/secret.key")).to_be_visible()

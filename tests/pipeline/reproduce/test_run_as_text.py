@@ -77,6 +77,11 @@ def assert_read_back(config: FineTuneJobConfig) -> None:
         assert read_command(command) == config
 
 
+@pytest.mark.parametrize("name", ["a\x85b", "a\u2028b", "a\u2029b", "\ufeffa"])
+def test_text_with_rare_ends_of_lines_comes_back(name: str) -> None:
+    assert_read_back(parse_job_config({"model": {"base_model": "a/b"}, "dataset": {"path": name}}))
+
+
 @pytest.mark.parametrize("sections", RUNS, ids=lambda sections: "-".join(sections) or "defaults")
 def test_run_is_read_back(sections: dict[str, Any]) -> None:
     config = config_of(**sections)
