@@ -1,7 +1,9 @@
-"""What merging an adapter takes, against PEFT's own way in the same run: private memory at the peak, and seconds.
+"""What merging an adapter takes, against PEFT's own way in the same run: private memory at the peak, and seconds; and
+what converting and quantizing to GGUF takes.
 
 `python -m benchmarks.export [--quick]` builds a base model of the shape of Gemma 3 1B with 0.7 billion weights and a
-random adapter, and merges them in processes of their own, in turns. The last line is JSON.
+random adapter, and merges them in processes of their own, in turns. With the extra `gguf`, files are made of that.
+The last line is JSON.
 """
 
 import argparse
@@ -12,8 +14,10 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from shutil import rmtree
+from shutil import copyfile, rmtree
 
 TARGETS = {"memory_ratio": 0.5, "time_ratio": 1.0, "beyond_libraries_gb": 0.5}
 SHAPES = {
@@ -21,6 +25,8 @@ SHAPES = {
     "quick": {"vocab_size": 32_768, "hidden_size": 640, "intermediate_size": 2048, "num_hidden_layers": 12},
 }
 WAYS = ("ours", "peft")
+# Its tokenizer; words that the model has and the tokenizer has not are left unused.
+DEMO_MODEL = Path(__file__).parents[1] / "assets" / "demo" / "gemma-nano"
 REPETITIONS = 3
 _SAMPLE_SECONDS = 0.02
 
@@ -37,16 +43,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="lapidary-export-") as folder:
         base, adapter = Path(folder) / "base", Path(folder) / "adapter"
         weights = _build(base, adapter, SHAPES["quick" if options.quick else "whole"])
+        merged = Path(folder) / "merged"
         measured: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
         for _ in range(1 if options.quick else REPETITIONS):
             for way in WAYS:
-                measured[way].append(_in_a_process(way, base, adapter, Path(folder) / "merged"))
+                rmtree(merged, ignore_errors=True)
+                measured[way].append(_in_a_process(way, base, adapter, merged))
+        files = _make_gguf(merged)
     print(f"{weights / 1e9:.2f} billion weights in bf16\n{'':6}{'seconds':>9}{'private GB':>12}{'of libraries':>14}")
     found = {
         way: {name: statistics.median(run[name] for run in runs) for name in runs[0]} for way, runs in measured.items()
     }
     for way, values in found.items():
         print(f"{way:6}{values['seconds']:9.1f}{values['private']:12.2f}{values['libraries']:14.2f}")
+    for name, (seconds, size) in files.items():
+        print(f"{name:14}{seconds:9.1f} s{size / 1e9:8.2f} GB")
     ours, peft = (found[way] for way in WAYS)
     figures = {
         "weights": weights,
@@ -55,6 +66,7 @@ def main() -> None:
         "beyond_libraries_gb": round(ours["private"] - ours["libraries"], 3),
         "memory_ratio": round(ours["private"] / peft["private"], 3),
         "time_ratio": round(ours["seconds"] / peft["seconds"], 3),
+        "gguf_seconds": {name: round(seconds, 1) for name, (seconds, _) in files.items()},
     }
     print(json.dumps({"benchmark": "export", "quick": options.quick, "figures": figures, "targets": TARGETS}))
 
@@ -82,11 +94,37 @@ def _in_a_process(way: str, base: Path, adapter: Path, folder: Path) -> dict[str
     folder.mkdir()
     command = [sys.executable, "-m", "benchmarks.export", "--child", way, str(base), str(adapter), str(folder)]
     child = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own module
-    rmtree(folder)
     if child.returncode != 0:
         raise SystemExit(f"{way} failed:\n{child.stderr[-3000:]}")
     measured: dict[str, float] = json.loads(child.stdout.splitlines()[-1])
     return measured
+
+
+def _make_gguf(model: Path) -> dict[str, tuple[float, int]]:
+    """Seconds and bytes of each file; none where GGUF files cannot be made here."""
+    from pipeline.exporters.gguf.convert import convert, quantize
+    from pipeline.exporters.gguf.tools import GgufNotInstalled, require_gguf
+
+    try:
+        require_gguf()
+    except GgufNotInstalled as missing:
+        print(missing)
+        return {}
+    for file in DEMO_MODEL.iterdir():
+        if file.name.startswith(("tokenizer", "chat_template")):
+            copyfile(file, model / file.name)
+    whole = model.parent / "bf16.gguf"
+    found = {"convert bf16": _timed(lambda: convert(model, whole, dtype="bf16"), whole)}
+    for kind in ("q8_0", "q4_k_m"):
+        file = model.parent / f"{kind}.gguf"
+        found[f"make {kind}"] = _timed(partial(quantize, whole, file, kind), file)
+    return found
+
+
+def _timed(work: Callable[[], None], file: Path) -> tuple[float, int]:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began, file.stat().st_size
 
 
 def _merge(way: str, base: str, adapter: str, folder: str) -> dict[str, float]:
