@@ -28,6 +28,8 @@ from pipeline.run_dir import ManifestFile, RunDir
 
 # The merged model first: others are made of it.
 _ORDER = ("adapter", "merged", "gguf", "gguf_adapter", "onnx")
+# What formats are made already, and of what settings.
+_MADE = "made.json"
 _PACKAGES = ("torch", "transformers", "peft", "safetensors")
 
 
@@ -111,7 +113,7 @@ class ExportJob:
             (partial / report_file(name, candidate.name)).write_text(text, encoding="utf-8")
         partial.rename(folder)
         made = {**self._made(), name: self._fingerprint()}
-        (self.run_dir.path / "made.json").write_text(json.dumps(made), encoding="utf-8")
+        self.run_dir.write_text(_MADE, json.dumps(made))
 
     def _keep(self, name: str, order: ExportOrder) -> None:
         self.reports |= read_reports(self.run_dir, name)
@@ -157,7 +159,7 @@ class ExportJob:
             base_model=hub_name(order.source.base.base_model),
             formats=self.formats,
         )
-        (self.run_dir.path / MANIFEST).write_text(text, encoding="utf-8")
+        self.run_dir.write_text(MANIFEST, text)
 
     def _deliver(self) -> None:
         files = {place: self._delivered(file) for place, file in places(self.tracker.artifacts).items()}
@@ -189,7 +191,7 @@ class ExportJob:
         self.tracker.complete(matched, versions={name: version(name) for name in _PACKAGES})
 
     def _made(self) -> dict[str, str]:
-        file = self.run_dir.path / "made.json"
+        file = self.run_dir.path / _MADE
         return dict(json.loads(file.read_text("utf-8"))) if file.exists() else {}
 
     def _fingerprint(self) -> str:

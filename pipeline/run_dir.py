@@ -120,6 +120,11 @@ class RunDir:
         """Events after byte `offset` and the next offset."""
         return read_events(self.events_file, offset)
 
+    def write_text(self, name: str, text: str) -> Path:
+        """Write a file of the run folder; one that is there is replaced at once, or not at all."""
+        _write_atomically(self.path / name, text)
+        return self.path / name
+
     def write_held_out(self, pairs: list[tuple[str, str]]) -> None:
         """Write questions and answers that were not trained on, to try the result with."""
         _write_atomically(self.path / "held_out.json", json.dumps(pairs, ensure_ascii=False))
