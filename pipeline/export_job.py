@@ -177,7 +177,8 @@ class ExportJob:
                     progress=in_percent(report, f"Sending to {destination}"),
                 )
             except UserError as error:
-                failures.append(f"{destination}: {error}")
+                told = str(error)
+                failures.append(told if str(destination) in told else f"{destination}: {told}")
             else:
                 self.tracker.record(ExportDelivered(destination=str(destination), address=address))
         if failures:
