@@ -67,9 +67,8 @@ _BUILDERS: dict[str, Callable[[dict[str, Any]], Any]] = {
     # Other sparsities than 0.95, other ranks than 64 and other caps than 30 are not what llama.cpp computes.
     "gemma3n": lambda tokens: Gemma3nForCausalLM(
         Gemma3nTextConfig(
-            **_for_each_layer(tokens),
+            **{"activation_sparsity_pattern": [0.95] * LAYERS, **_for_each_layer(tokens)},
             laurel_rank=64,
-            activation_sparsity_pattern=[0.95] * LAYERS,
         )
     ),
     "gemma4": lambda tokens: Gemma4ForCausalLM(
