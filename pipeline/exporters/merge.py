@@ -20,7 +20,7 @@ Progress = Callable[[int, int], None]
 """Takes the bytes that are written, and how many there will be."""
 
 # So many rows at a time that they take about as much in fp32: room in memory, and large enough for the processor.
-_PIECE_BYTES = 32 * 1024 * 1024
+_PIECE_BYTES = 16 * 1024 * 1024
 
 
 def merge_adapter(

@@ -1,8 +1,9 @@
-"""Writes a safetensors file piece by piece, so that no more than one piece is in memory."""
+"""Writes a safetensors file piece by piece, so that no more than two pieces are in memory."""
 
 import json
 import os
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -61,10 +62,22 @@ class TensorFile:
         encoded += b" " * (-len(encoded) % _ALIGNMENT)
         self._file.write(len(encoded).to_bytes(_LENGTH_BYTES, "little") + encoded)
         self._end = self._file.tell() + offset
+        self._writer = ThreadPoolExecutor(max_workers=1)
+        self._pending: Future[int] | None = None
 
     def write(self, piece: torch.Tensor) -> None:
-        """Append the values of the next piece, in the format that was announced."""
-        self._file.write(memoryview(piece.detach().contiguous().flatten().view(torch.uint8).numpy()))
+        """Append the values of the next piece, in the format that was announced, while the one after it is computed.
+
+        `piece` may not be changed afterwards.
+        """
+        values = memoryview(piece.detach().contiguous().flatten().view(torch.uint8).numpy())
+        self._wait()
+        self._pending = self._writer.submit(self._file.write, values)
+
+    def _wait(self) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
 
     def __enter__(self) -> Self:
         return self
@@ -72,9 +85,10 @@ class TensorFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._file:
+        with self._file, self._writer:
             if error is not None:
                 return
+            self._wait()
             if self._file.tell() != self._end:
                 raise ValueError(f"{self._file.name} has {self._file.tell()} bytes instead of {self._end}")
             self._file.flush()
